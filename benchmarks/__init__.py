@@ -1,0 +1,1 @@
+"""nnlib beside its peers, on the same work, in one run. See README.md."""

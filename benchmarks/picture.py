@@ -1,0 +1,25 @@
+"""The bench's picture: each library's time as a multiple of PyTorch's."""
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt                                             # noqa: E402
+
+import course.notebook                                                      # noqa: E402, F401  the book's look
+
+TITLES = {"epoch": "one epoch, 60,000 images", "predict 1": "inference, one image at a time",
+          "predict 256": "inference, batches of 256", "peak MB": "peak memory"}
+
+
+def draw(rows, path):
+    """One panel a task, one bar for each library and number of threads; PyTorch is the line at 1."""
+    figure, axes = plt.subplots(1, len(TITLES), figsize=(11, 3.2), sharey=True, layout="constrained")
+    for ax, (task, title) in zip(axes, TITLES.items()):
+        chosen = [row for row in rows if row[2] == task][::-1]
+        labels = [f"{peer}, {threads} thread{'s'[:threads > 1]}" for peer, threads, *_ in chosen]
+        ratios = [float(row[-1]) for row in chosen]
+        bars = ax.barh(labels, ratios, color=["C0" if row[0].startswith("nnlib") else "0.75" for row in chosen])
+        ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=7)
+        ax.axvline(1, color="0.3", linewidth=0.8)
+        ax.set(title=title, xlim=(0, 1.25 * max(ratios)))
+    figure.supxlabel("times PyTorch eager's, same number of threads (less is better)")
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,64 @@
+"""One peer with one number of threads, in a process of its own; does what its standard input says.
+
+`python -m benchmarks.worker PEER THREADS DATA` answers each line (`epoch`, `predict BATCH`, `peak`, `versions`)
+with one line of JSON. A process of its own keeps threads, caches and peak memory apart, and staying alive
+between requests lets the bench interleave the peers without paying for their start again.
+"""
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+HIDDEN, RATE, BATCH = (256, 128), 0.1, 64
+SINGLE = 2_000          # images predicted one at a time; the full 10,000 would say the same
+
+
+def keep_to(threads):
+    """Give every library the same cores: the environment for those that read it, affinity for those that do not."""
+    for name in ("OPENBLAS", "OMP", "MKL"):
+        os.environ[f"{name}_NUM_THREADS"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:threads]))
+
+
+def seconds(work):
+    """How long work() takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_megabytes():
+    """The largest resident size this process has had (Linux: VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+
+
+def predict_all(model, images, batch):
+    """Every image through the network, `batch` at a time."""
+    for start in range(0, len(images), batch):
+        model.predict(images[start:start + batch])
+
+
+def main(peer, threads, data):
+    """Answer requests until standard input ends."""
+    keep_to(int(threads))
+    import numpy as np
+    images, labels, test = (np.load(Path(data) / f"{name}.npy") for name in ("images", "labels", "test"))
+    module = importlib.import_module(f"benchmarks.peers.{peer}")
+    model = module.MLP(images, labels, HIDDEN, RATE, BATCH, int(threads))
+    model.epoch()                                          # compiles, allocates, warms the caches
+    answers = {"epoch": lambda: seconds(model.epoch),
+               "predict": lambda batch: seconds(lambda: predict_all(model, test if batch > 1 else test[:SINGLE], batch)),
+               "peak": peak_megabytes,
+               "versions": module.MLP.versions}
+    for line in sys.stdin:
+        name, *arguments = line.split()
+        print(json.dumps(answers[name](*map(int, arguments))), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

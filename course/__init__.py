@@ -1,0 +1,1 @@
+"""The book's machinery: tangle, weave, site, verify. Nothing in `nnlib` needs it."""

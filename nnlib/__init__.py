@@ -1,0 +1,15 @@
+# Generated from book/ by `python -m course tangle`.
+# Do not edit: change the chapters, then tangle again.
+"""Neural networks, cell by cell: the library that the book's chapters write.
+
+data         Digits
+dense        Neurons
+activations  Activations
+losses       Losses
+gradcheck    Backpropagation
+network      Networks
+optimizers   Optimizers
+training     Training
+"""
+
+__version__ = "0.1.0"

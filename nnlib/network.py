@@ -1,0 +1,616 @@
+# Generated from book/06-networks.md by `python -m course tangle`.
+# Do not edit: change the chapter, then tangle again.
+"""Networks."""
+
+import copy
+import math
+import operator
+
+import numpy as np
+
+from nnlib.dense import Layer, ShapeError
+
+__all__ = [
+    "Flatten",
+    "adapt",
+    "connect",
+    "sample_shape",
+    "claim_layers",
+    "NOT_BUILT",
+    "same_sample",
+    "check_batch",
+    "check_upstream",
+    "float_dtype",
+    "initialize_layers",
+    "Chain",
+    "count_parameters",
+    "parameter_views",
+    "bind_layers",
+    "named_views",
+    "flat_vector",
+    "batch_last",
+    "check_samples",
+    "predict_in_batches",
+    "summary_table",
+    "describe_layer",
+    "make_replica",
+    "Network",
+]
+
+
+# book/06-networks.md, "Shapes flow"
+class Flatten(Layer):
+    """Each sample as one column: (28, 28, batch) becomes (784, batch), row after row."""
+
+    def build(self, input_shape):
+        self.sample_shape = tuple(input_shape)
+        return (math.prod(self.sample_shape),)
+
+    def forward(self, x, training=False):
+        return x.reshape(-1, x.shape[-1])
+
+    def backward(self, dy, need_dx=True):
+        return dy.reshape(*self.sample_shape, dy.shape[-1])
+
+
+# book/06-networks.md, "Shapes flow"
+def adapt(layer, shape):
+    """The layers to put into a chain so that `layer` can take samples of this shape.
+
+    Parameters
+    ----------
+    layer : Layer
+    shape : tuple of int
+        The shape of one sample.
+
+    Returns
+    -------
+    list of Layer
+        Usually [layer]; with a Flatten before it where the layer wants columns; empty for a
+        Flatten that has nothing to do.
+
+    Raises
+    ------
+    ShapeError
+        If no adapter is known.
+    """
+    if isinstance(layer, Flatten) and len(shape) == 1:
+        return []
+    if layer.input_dims == 1 and len(shape) > 1:
+        return [Flatten(), layer]
+    if layer.input_dims not in (None, len(shape)):
+        raise ShapeError(f"{type(layer).__name__} takes samples with {layer.input_dims} axes, "
+                         f"got samples shaped {shape}")
+    return [layer]
+
+
+# book/06-networks.md, "Shapes flow"
+def connect(layers, input_shape):
+    """Run the input's shape through the layers, so that each fixes its own shapes.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    input_shape : tuple of int
+        The shape of one sample.
+
+    Returns
+    -------
+    connected : list of Layer
+        The layers with the adapters between them.
+    shapes : list of tuple
+        The input's shape, then the shape of each layer's output: one more than layers.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot take what the one before it makes.
+    ValueError
+        If there are no layers.
+    """
+    connected, shapes = [], [input_shape]
+    for layer in layers:
+        for piece in adapt(layer, shapes[-1]):
+            shapes.append(piece.build(shapes[-1]))
+            connected.append(piece)
+    if not connected:
+        raise ValueError("a network needs at least one layer, got none")
+    return connected, shapes
+
+
+# book/06-networks.md, "Shapes flow"
+def sample_shape(shape):
+    """The shape of one sample as a tuple of positive integers; 784 stands for (784,).
+
+    Raises
+    ------
+    ShapeError
+        If it is anything else.
+    """
+    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        lengths = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise ShapeError(f"expected the shape of one sample, such as (28, 28) or 784, got {shape!r}")
+    return lengths
+
+
+# book/06-networks.md, "A chain of layers"
+def claim_layers(layers, owner):
+    """Mark layers as one chain's; refuse what cannot be chained.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    owner : object
+        Kept by each layer; any object that is the chain's alone.
+
+    Raises
+    ------
+    TypeError
+        If something is not a layer.
+    ValueError
+        If a layer stands in the list twice, or belongs to another chain.
+    """
+    for position, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {position} should be a layer such as Dense(10), got {layer!r}")
+        name = type(layer).__name__
+        if any(layer is earlier for earlier in layers[:position]):
+            raise ValueError(f"layer {position} ({name}) is already in this network: make a second {name}")
+        if getattr(layer, "owner", owner) is not owner:
+            raise ValueError(f"layer {position} ({name}) belongs to another network: make a second {name}")
+    for layer in layers:
+        layer.owner = owner
+
+# book/06-networks.md, "A chain of layers"
+NOT_BUILT = ("this network has no shapes yet: call network.build(input_shape) with the shape of "
+             "one sample, as in network.build((28, 28)), or hand it data with network.predict(x)")
+
+
+# book/06-networks.md, "A chain of layers"
+def same_sample(shape, expected):
+    """Whether a sample of this shape can stand for the expected one.
+
+    True if they are equal, or if they hold as many numbers and one of them is flat.
+    """
+    flat = 1 in (len(shape), len(expected))
+    return shape == expected or (flat and math.prod(shape) == math.prod(expected))
+
+
+# book/06-networks.md, "A chain of layers"
+def check_batch(x, chain):
+    """A batch as the chain takes it: its dtype, its shape, at least one sample.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., batch)
+    chain : Chain
+
+    Returns
+    -------
+    ndarray, shape (*chain.input_shape, batch)
+        x itself where it fits.
+
+    Raises
+    ------
+    RuntimeError
+        If the chain is not built.
+    ShapeError
+        If x is not a batch of such samples, or is empty.
+    """
+    if chain.input_shape is None:
+        raise RuntimeError(NOT_BUILT)
+    x, wanted = np.asarray(x, chain.dtype), chain.input_shape
+    if x.ndim < 2 or x.shape[-1] == 0 or not same_sample(x.shape[:-1], wanted):
+        sizes = ", ".join(map(str, wanted))
+        raise ShapeError(f"expected a batch shaped ({sizes}, n), n at least 1, got {x.shape}")
+    return x if x.shape[:-1] == wanted else x.reshape(*wanted, -1)
+
+
+# book/06-networks.md, "A chain of layers"
+def check_upstream(dy, chain):
+    """Refuse an upstream gradient that is not shaped like the chain's last output.
+
+    Raises
+    ------
+    RuntimeError
+        If there was no forward pass.
+    ShapeError
+        If the shapes differ.
+    """
+    if chain.output_shape is None:
+        raise RuntimeError("backward needs what forward kept: call forward(x) first")
+    if np.shape(dy) != chain.output_shape:
+        raise ShapeError("expected an upstream gradient shaped like the output, "
+                         f"{chain.output_shape}, got {np.shape(dy)}")
+
+
+# book/06-networks.md, "A chain of layers"
+def float_dtype(dtype):
+    """float32 or float64 as a NumPy dtype; ValueError for anything else."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"expected dtype float32 or float64, got {np.dtype(dtype)}")
+    return np.dtype(dtype)
+
+
+# book/06-networks.md, "A chain of layers"
+def initialize_layers(layers, seed):
+    """Fill all parameters with starting values, from one generator, in the layers' order."""
+    rng = np.random.default_rng(seed)
+    for layer in layers:
+        layer.initialize(rng)
+
+
+# book/06-networks.md, "A chain of layers"
+class Chain:
+    """Layers one after the other. Each layer owns its arrays.
+
+    Parameters
+    ----------
+    *layers : Layer
+        More can be added until the chain is built.
+    dtype : float32 or float64
+        Of all parameters, gradients and values in between.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        After `build` with the adapters between them.
+    shapes : list of tuple
+        After `build`: the input's shape for one sample, then every layer's output's.
+    input_shape : tuple or None
+        None until `build`.
+    first : int
+        After `build`: the place of the first layer with parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For something that is not a layer, a layer used twice, another dtype.
+    """
+
+    input_shape = output_shape = None
+
+    def __init__(self, *layers, dtype=np.float32):
+        self.dtype, self.owner, self.layers = float_dtype(dtype), object(), []
+        self.add(*layers)
+
+    def add(self, *layers):
+        """Append layers; returns the chain. RuntimeError once it is built."""
+        if self.input_shape is not None:
+            raise RuntimeError("this network is built, its shapes are fixed: add layers before build()")
+        claim_layers([*self.layers, *layers], self.owner)
+        self.layers.extend(layers)
+        return self
+
+    def build(self, input_shape, seed=0):
+        """Fix all shapes, make the arrays, fill them with starting values; returns the chain.
+
+        Building again starts afresh, with another seed or another input shape.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, or int
+            The shape of one sample.
+        seed : int
+            For the starting values.
+
+        Raises
+        ------
+        ShapeError
+            If the shapes do not fit each other.
+        ValueError
+            If there are no layers.
+        """
+        self.layers, self.shapes = connect(self.layers, sample_shape(input_shape))
+        self.first = next((i for i, layer in enumerate(self.layers) if layer.parameter_shapes), 0)
+        self.allocate()
+        initialize_layers(self.layers, seed)
+        self.input_shape, self.output_shape = self.shapes[0], None
+        return self
+
+    def allocate(self):
+        """Give every layer arrays of its own."""
+        for layer in self.layers:
+            layer.allocate(self.dtype)
+
+    def forward(self, x, training=False):
+        """The output for a batch.
+
+        Parameters
+        ----------
+        x : array_like, shape (*input_shape, batch)
+            Or flat, (numbers in a sample, batch).
+        training : bool
+            Handed to the layers; some behave differently while learning.
+
+        Returns
+        -------
+        ndarray, shape (*shapes[-1], batch)
+            In the last layer's workspace: the next call overwrites it.
+        """
+        x = check_batch(x, self)
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        self.output_shape = x.shape
+        return x
+
+    def backward(self, dy, need_dx=False):
+        """Overwrite the parameters' gradients with those of the last batch.
+
+        Parameters
+        ----------
+        dy : array_like, shaped like forward's output
+            The gradient of the loss with respect to it.
+        need_dx : bool
+            True also computes the gradient with respect to the input and returns it.
+        """
+        check_upstream(dy, self)
+        first = 0 if need_dx else self.first
+        for layer in self.layers[:first:-1]:
+            dy = layer.backward(dy)
+        return self.layers[first].backward(dy, need_dx)
+
+
+# book/06-networks.md, "One vector"
+def count_parameters(layers):
+    """How many numbers built layers learn."""
+    return sum(math.prod(shape) for layer in layers for shape in layer.parameter_shapes.values())
+
+
+# book/06-networks.md, "One vector"
+def parameter_views(layers, vector):
+    """Cut a flat vector into the layers' arrays.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Built.
+    vector : ndarray, shape (count_parameters(layers),)
+
+    Returns
+    -------
+    list of dict
+        For each layer its arrays by name, as views of the vector.
+    """
+    views, start = [], 0
+    for layer in layers:
+        views.append({})
+        for name, shape in layer.parameter_shapes.items():
+            stop = start + math.prod(shape)
+            views[-1][name] = vector[start:stop].reshape(shape)
+            start = stop
+    return views
+
+
+# book/06-networks.md, "One vector"
+def bind_layers(layers, parameters, gradients):
+    """Make every layer's arrays views of these two flat vectors."""
+    both = zip(layers, parameter_views(layers, parameters), parameter_views(layers, gradients))
+    for layer, values, slopes in both:
+        layer.bind(values, slopes)
+
+
+# book/06-networks.md, "One vector"
+def named_views(layers, vector):
+    """Names for the stretches of a flat vector.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        Built.
+    vector : ndarray, shape (count_parameters(layers),)
+        Parameters, gradients, or anything an optimizer keeps for each parameter.
+
+    Returns
+    -------
+    list of (str, ndarray)
+        dense1.W, dense1.b, dense2.W, ... counted for each kind of layer, with the views.
+    """
+    seen, pairs = {}, []
+    for layer, views in zip(layers, parameter_views(layers, vector)):
+        if views:
+            kind = type(layer).__name__.lower()
+            seen[kind] = seen.get(kind, 0) + 1
+            pairs += [(f"{kind}{seen[kind]}.{name}", view) for name, view in views.items()]
+    return pairs
+
+
+# book/06-networks.md, "One vector"
+def flat_vector(name):
+    """A property for a network's flat vector, kept under `name`.
+
+    Reading gives the vector itself (RuntimeError before `build`). Assigning copies the values
+    into it, so that the layers' views stay views (ShapeError if there are more or fewer).
+    """
+    def get(network):
+        vector = getattr(network, name)
+        if vector is None:
+            raise RuntimeError(NOT_BUILT)
+        return vector
+
+    def put(network, value):
+        vector = get(network)
+        if np.shape(value) != vector.shape:
+            raise ShapeError(f"expected a vector shaped {vector.shape}, got {np.shape(value)}")
+        if value is not vector:
+            vector[...] = value
+
+    return property(get, put)
+
+
+# book/06-networks.md, "The network"
+def batch_last(x, dtype=np.float32):
+    """Samples first to batch last.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...)
+    dtype : float32 or float64
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+        A view of x where its dtype is already this one.
+
+    Raises
+    ------
+    ShapeError
+        If there is no sample, or x has no axis beside the samples'.
+    """
+    x = np.asarray(x, dtype)
+    if x.ndim < 2 or x.shape[0] == 0:
+        raise ShapeError(f"expected at least one sample, samples first: (n, ...), got {x.shape}")
+    return np.moveaxis(x, 0, -1)
+
+
+# book/06-networks.md, "The network"
+def check_samples(network, shape):
+    """Refuse data of a shape, samples first, that a network does not take.
+
+    A network that is not built yet is built for this data.
+
+    Raises
+    ------
+    ShapeError
+    """
+    if network.input_shape is None:
+        network.build(shape[1:])
+    wanted = network.input_shape
+    if len(shape) < 2 or shape[0] == 0 or not same_sample(shape[1:], wanted):
+        flat = "" if len(wanted) == 1 else f" or (n, {math.prod(wanted)})"
+        raise ShapeError(f"expected samples shaped (n, {', '.join(map(str, wanted))}){flat}, "
+                         f"n at least 1, got {shape}")
+
+
+# book/06-networks.md, "The network"
+def predict_in_batches(network, x, batch_size=256):
+    """The network's raw outputs, logits for a classifier.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...)
+        Samples first, of any number type. Not looked through for NaN: what is not a number
+        goes in and comes out.
+    batch_size : int
+        How many samples go through at a time; changes memory and speed only.
+
+    Returns
+    -------
+    ndarray, shape (n, ...)
+        Samples first, the caller's own.
+
+    Raises
+    ------
+    ShapeError
+        If the network does not take such samples, or there are none.
+    ValueError
+        If batch_size is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"expected a batch size of at least 1, got {batch_size}")
+    x = np.asarray(x)
+    check_samples(network, x.shape)
+    y = np.empty((len(x), *network.shapes[-1]), network.dtype)
+    for start in range(0, len(x), batch_size):
+        batch = slice(start, start + batch_size)
+        y[batch] = np.moveaxis(network.forward(batch_last(x[batch], network.dtype)), -1, 0)
+    return y
+
+
+# book/06-networks.md, "The network"
+def summary_table(network):
+    """A table of the layers, their outputs' shapes and their numbers of parameters."""
+    rows = [("layer", "output", "parameters")]
+    if network.input_shape is None:
+        rows += [(type(layer).__name__, "?", "?") for layer in network.layers]
+        rows.append(("total", "not built", "?"))
+    else:
+        rows.append(("(input)", str(network.input_shape), ""))
+        for layer, shape in zip(network.layers, network.shapes[1:]):
+            rows.append((type(layer).__name__, str(shape), f"{count_parameters([layer]):,}"))
+        rows.append(("total", network.dtype.name, f"{network.parameter_count:,}"))
+    a, b, c = (max(len(row[i]) for row in rows) for i in range(3))
+    lines = [f"{row[0]:<{a}}  {row[1]:<{b}}  {row[2]:>{c}}" for row in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+# book/06-networks.md, "The network"
+def describe_layer(layer):
+    """What makes a layer this layer, in values that JSON knows.
+
+    Returns
+    -------
+    dict
+        The class's name; the layer's `config()` where it has one, else its public attributes
+        that are numbers, truth values or text; the shapes of its parameters.
+    """
+    plain = {name: value for name, value in vars(layer).items()
+             if isinstance(value, (bool, int, float, str)) and not name.startswith("_")}
+    settings = layer.config() if hasattr(layer, "config") else plain
+    shapes = {name: list(shape) for name, shape in layer.parameter_shapes.items()}
+    return {"layer": type(layer).__name__, **settings, "parameters": shapes}
+
+
+# book/06-networks.md, "The network"
+def make_replica(network):
+    """A second network on the same parameters, with its own gradients and workspaces.
+
+    For threads: each runs its own replica, and the gradients are added afterwards.
+    """
+    twin = copy.copy(network)
+    twin.layers = [layer.replica() for layer in network.layers]
+    twin._gradients = np.zeros_like(network.gradients)
+    bind_layers(twin.layers, network.parameters, twin._gradients)
+    return twin
+
+
+# book/06-networks.md, "The network"
+class Network(Chain):
+    """A chain of layers with all its parameters in one vector.
+
+    The parameters of `Chain`, and:
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (parameter_count,)
+        All weights and biases, in the order of the layers. The layers' own arrays are views
+        of it. Assigning copies into it.
+    gradients : ndarray, shape (parameter_count,)
+        The same for the gradients; `backward` overwrites it.
+    """
+
+    parameters, gradients = flat_vector("_parameters"), flat_vector("_gradients")
+    _parameters = _gradients = None
+    predict, replica = predict_in_batches, make_replica
+    __str__ = __repr__ = summary_table
+
+    def allocate(self):
+        """Make the two flat vectors; the layers get views of them."""
+        size = count_parameters(self.layers)
+        self._parameters, self._gradients = np.zeros(size, self.dtype), np.zeros(size, self.dtype)
+        bind_layers(self.layers, self._parameters, self._gradients)
+
+    def __setstate__(self, state):
+        """After copy.deepcopy the layers' arrays are copies: make them views again."""
+        self.__dict__.update(state)
+        bind_layers(self.layers, self._parameters, self._gradients)
+
+    @property
+    def parameter_count(self):
+        """How many numbers the network learns."""
+        return self.parameters.size
+
+    def named_parameters(self):
+        """Pairs of a name and a view: dense1.W, dense1.b, dense2.W, ..."""
+        return named_views(self.layers, self.parameters)
+
+    def architecture(self):
+        """The layers in values that JSON knows; two networks' parameters fit if these are equal."""
+        if self.input_shape is None:
+            raise RuntimeError(NOT_BUILT)
+        return [describe_layer(layer) for layer in self.layers if not isinstance(layer, Flatten)]

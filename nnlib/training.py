@@ -1,0 +1,471 @@
+# Generated from book/08-training.md by `python -m course tangle`.
+# Do not edit: change the chapter, then tangle again.
+"""Training."""
+
+import copy
+import json
+import os
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from nnlib.data import minibatches
+from nnlib.dense import ShapeError
+from nnlib.losses import SoftmaxCrossEntropy
+from nnlib.network import batch_last
+
+__all__ = [
+    "targets_batch_last",
+    "MinibatchGradient",
+    "accumulate_gradient",
+    "train_epoch",
+    "accuracy",
+    "evaluate",
+    "epoch_generator",
+    "write_atomically",
+    "CHECKPOINT_VERSION",
+    "CheckpointError",
+    "write_checkpoint",
+    "read_checkpoint",
+    "Run",
+    "check_identity",
+    "latest_checkpoint",
+    "check_training",
+    "keep_records",
+    "fit",
+]
+
+
+# book/08-training.md, "One gradient, by one thread or by several"
+def targets_batch_last(y):
+    """Targets as the losses take them: integer labels (n,) as they are, (n, …) with the samples moved last.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,) or (n, …)
+
+    Returns
+    -------
+    ndarray, shape (n,) or (…, n)
+    """
+    return y if y.ndim == 1 else np.moveaxis(y, 0, -1)
+
+
+# book/08-training.md, "One gradient, by one thread or by several"
+class MinibatchGradient:
+    """Leaves the gradient of some samples in `network.gradients`, computed by one thread or several.
+
+    Thread i works on the i-th run of the samples with a replica of the network: the same parameters, its own
+    workspaces and gradients. The gradients are added in a fixed order, so that the same number of threads gives
+    the same bits. With several threads BLAS is held to one; leaving the `with` block undoes that.
+
+    Parameters
+    ----------
+    network : Network, built
+    loss : Loss
+    images : ndarray, shape (n, …)
+        Samples first.
+    labels : ndarray, shape (n,) or (n, …)
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        For several threads with a loss that cannot be computed in parts.
+    """
+
+    def __init__(self, network, loss, images, labels, threads=1):
+        if threads > 1 and not loss.additive:
+            raise ValueError(f"{type(loss).__name__} cannot be computed in parts: expected threads=1, got {threads}")
+        self.network, self.images, self.labels = network, images, labels
+        self.replicas = [network] + [network.replica() for _ in range(threads - 1)]
+        self.losses = [loss] + [copy.deepcopy(loss) for _ in range(threads - 1)]
+        self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+        self.limit = threadpool_limits(1, "blas") if threads > 1 else nullcontext()
+
+    def part(self, i, indices, count):
+        """Thread i's share of a gradient divided by `count`; returns the sum of its samples' losses."""
+        network, loss = self.replicas[i], self.losses[i]
+        x = batch_last(self.images[indices], network.dtype)
+        value = loss.forward(network.forward(x, training=True), targets_batch_last(self.labels[indices]))
+        network.backward(loss.backward(count))
+        return value * len(indices)
+
+    def __call__(self, indices, count):
+        """Gradient of (the sum of these samples' losses) / count; returns that sum."""
+        shares = [share for share in np.array_split(indices, len(self.replicas)) if len(share)]
+        others = [self.pool.submit(self.part, i, share, count) for i, share in enumerate(shares) if i]
+        total = self.part(0, shares[0], count)
+        for future, replica in zip(others, self.replicas[1:]):
+            total += future.result()
+            self.network.gradients += replica.gradients
+        return total
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.limit.__exit__(*error)
+        if self.pool:
+            self.pool.shutdown()
+
+
+# book/08-training.md, "An epoch"
+def accumulate_gradient(gradient, indices, batch_size):
+    """The gradient of many samples, computed `batch_size` of them at a time, in `network.gradients`.
+
+    Parameters
+    ----------
+    gradient : MinibatchGradient
+    indices : ndarray of int, shape (n,)
+    batch_size : int
+
+    Returns
+    -------
+    float
+        The sum of the samples' losses.
+    """
+    if len(indices) <= batch_size:
+        return gradient(indices, len(indices))
+    total, summed = 0.0, np.zeros_like(gradient.network.gradients)
+    for start in range(0, len(indices), batch_size):
+        total += gradient(indices[start : start + batch_size], len(indices))
+        summed += gradient.network.gradients
+    np.copyto(gradient.network.gradients, summed)
+    return total
+
+
+# book/08-training.md, "An epoch"
+def train_epoch(gradient, optimizer, rng, batch_size, accumulate=1):
+    """One pass over all samples in random order; returns the mean of their losses.
+
+    A step is taken after every `accumulate` minibatches of `batch_size`, whose gradients are summed: it equals a
+    step on one minibatch of batch_size * accumulate samples, up to rounding. The last step of an epoch has what
+    is left. Each sample's loss is taken just before the step it contributes to.
+
+    Parameters
+    ----------
+    gradient : MinibatchGradient
+    optimizer : Optimizer
+    rng : numpy.random.Generator
+    batch_size, accumulate : int
+
+    Raises
+    ------
+    FloatingPointError
+        When the loss is infinite or not a number; the step has not been taken.
+    """
+    network, samples, total = gradient.network, len(gradient.images), 0.0
+    for step, indices in enumerate(minibatches(samples, batch_size * accumulate, rng)):
+        total += accumulate_gradient(gradient, indices, batch_size)
+        if not np.isfinite(total):
+            raise FloatingPointError(f"the loss became {total} in step {step} of this epoch, "
+                                     f"at learning rate {optimizer.rate:g}; a lower one may help")
+        optimizer.step(network.parameters, network.gradients)
+    return total / samples
+
+
+# book/08-training.md, "How good is it?"
+def accuracy(outputs, labels):
+    """Share of samples whose largest output is the one at their label.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (n, classes)
+        Logits or probabilities, samples first; the first of equal ones counts as the largest.
+    labels : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one label for each row of outputs, or there are none.
+    """
+    if np.ndim(outputs) != 2 or len(outputs) != len(labels) or len(labels) == 0:
+        raise ShapeError(f"expected outputs shaped (n, classes) and as many labels, "
+                         f"got {np.shape(outputs)} and {np.shape(labels)}")
+    return float(np.mean(np.argmax(outputs, axis=1) == labels))
+
+
+# book/08-training.md, "How good is it?"
+def evaluate(network, images, labels, loss=None, batch_size=256):
+    """Loss and, for integer labels, accuracy on samples the network does not learn from.
+
+    Parameters
+    ----------
+    network : Network
+    images : ndarray, shape (n, …)
+        Samples first.
+    labels : ndarray, shape (n,) or (n, …)
+    loss : Loss, optional
+        SoftmaxCrossEntropy if not given.
+    batch_size : int
+        Samples at a time; changes no result beyond rounding.
+
+    Returns
+    -------
+    dict
+        "loss": float and, for integer labels, "accuracy": float.
+    """
+    outputs, labels = network.predict(images, batch_size), np.asarray(labels)
+    result = {"loss": (loss or SoftmaxCrossEntropy()).forward(np.moveaxis(outputs, 0, -1), targets_batch_last(labels))}
+    if np.issubdtype(labels.dtype, np.integer):
+        result["accuracy"] = accuracy(outputs, labels)
+    return result
+
+
+# book/08-training.md, "What a run must remember"
+def epoch_generator(seed, epoch):
+    """The random generator of one epoch: made from (seed, epoch) alone, so that no generator needs saving.
+
+    Parameters
+    ----------
+    seed, epoch : int
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    return np.random.default_rng([seed, epoch])
+
+
+# book/08-training.md, "What a run must remember"
+def write_atomically(path, write):
+    """Write a file so that whoever stops us at any moment leaves the old file or the new one, whole.
+
+    Parameters
+    ----------
+    path : str or Path
+    write : callable
+        Takes a binary file and writes everything into it.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+# book/08-training.md, "What a run must remember"
+CHECKPOINT_VERSION = 1
+
+
+# book/08-training.md, "What a run must remember"
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; nothing has been changed."""
+
+
+# book/08-training.md, "What a run must remember"
+def write_checkpoint(path, header, arrays):
+    """Write a dict of plain values and a dict of arrays into one .npz file, atomically."""
+    text = np.frombuffer(json.dumps({"version": CHECKPOINT_VERSION, **header}).encode(), np.uint8)
+    write_atomically(path, lambda file: np.savez(file, header=text, **arrays))
+
+
+# book/08-training.md, "What a run must remember"
+def read_checkpoint(path):
+    """Read what write_checkpoint wrote: (header, arrays).
+
+    Raises
+    ------
+    CheckpointError
+        For a file that is missing, damaged, something else, or of another format version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        header = json.loads(arrays.pop("header").tobytes())
+        version = header["version"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: expected a checkpoint, got something unreadable ({error})") from error
+    if version != CHECKPOINT_VERSION:
+        raise CheckpointError(f"{path}: expected format version {CHECKPOINT_VERSION}, got {version}")
+    return header, arrays
+
+
+# book/08-training.md, "What a run must remember"
+class Run:
+    """A training run: what it has done so far, and all that is needed to go on.
+
+    Parameters
+    ----------
+    network : Network, built
+    optimizer : Optimizer
+    settings : dict
+        Plain values that must be the same when the run goes on: number of samples, batch size, seed …
+    """
+
+    def __init__(self, network, optimizer, settings):
+        self.network, self.optimizer, self.settings = network, optimizer, settings
+        self.rows = []
+        self.best, self.best_loss, self.waited = network.parameters.copy(), float("inf"), 0
+
+    @property
+    def identity(self):
+        """What a checkpoint must agree with to belong to this run."""
+        described = {"architecture": self.network.architecture(), "dtype": self.network.dtype.name,
+                     "optimizer": repr(self.optimizer), **self.settings}
+        return json.loads(json.dumps(described))
+
+    def note(self, row):
+        """Add an epoch's row; keep the weights if its validation loss is the lowest so far."""
+        self.rows.append(row)
+        self.waited += 1
+        if row.get("val_loss", float("inf")) < self.best_loss:
+            self.best_loss, self.waited = row["val_loss"], 0
+            np.copyto(self.best, self.network.parameters)
+
+    def save(self, path):
+        """Write a checkpoint."""
+        header = {"identity": self.identity, "rows": self.rows, "steps": self.optimizer.steps,
+                  "best_loss": self.best_loss, "waited": self.waited}
+        state = {f"state_{name}": vector for name, vector in self.optimizer.state.items()}
+        write_checkpoint(path, header, {"parameters": self.network.parameters, "best": self.best, **state})
+
+    def restore(self, path):
+        """Take everything from a checkpoint, once it is known to belong to this run."""
+        header, arrays = read_checkpoint(path)
+        check_identity(path, header.get("identity"), self.identity)
+        state = {name[6:]: vector for name, vector in arrays.items() if name.startswith("state_")}
+        self.optimizer.restore(state, header["steps"])
+        self.network.parameters[...] = arrays["parameters"]
+        self.best[...] = arrays["best"]
+        self.rows, self.best_loss, self.waited = header["rows"], header["best_loss"], header["waited"]
+
+
+# book/08-training.md, "What a run must remember"
+def check_identity(path, came, expected):
+    """Refuse the checkpoint of another network, optimizer or way of training; the message names the difference."""
+    for name, value in expected.items():
+        if not isinstance(came, dict) or came.get(name) != value:
+            found = came.get(name) if isinstance(came, dict) else came
+            raise CheckpointError(f"{path} belongs to another run: expected {name} {value}, got {found}")
+
+
+# book/08-training.md, "What a run must remember"
+def latest_checkpoint(folder):
+    """The checkpoint of the latest epoch in a folder, or None."""
+    return max(Path(folder).glob("epoch-*.npz"), default=None)
+
+
+# book/08-training.md, "The whole loop"
+def check_training(images, labels, loss, validation, patience, checkpoint, resume, **counts):
+    """Refuse what cannot be trained on before anything has happened."""
+    if len(images) != len(labels) or len(images) == 0:
+        raise ShapeError(f"expected at least one image and as many labels, "
+                         f"got {len(images)} images and {len(labels)} labels")
+    counts |= {} if patience is None else {"patience": patience}
+    for name, value in counts.items():
+        if value != int(value) or value < 1:
+            raise ValueError(f"expected {name} to be a whole number of at least 1, got {value!r}")
+    if counts["accumulate"] > 1 and not loss.additive:
+        raise ValueError(f"{type(loss).__name__} cannot be computed in parts: "
+                         f"expected accumulate=1, got {counts['accumulate']}")
+    if patience is not None and validation is None:
+        raise ValueError("early stopping needs data to watch: expected validation=(images, labels), got None")
+    if resume and checkpoint is None:
+        raise ValueError("resuming needs a folder: expected checkpoint=FOLDER, got None")
+
+
+# book/08-training.md, "The whole loop"
+def keep_records(run, csv, folder, due):
+    """After an epoch: the history so far as a CSV file, and a checkpoint if one is due."""
+    if csv:
+        text = pd.DataFrame(run.rows).to_csv(index=False, lineterminator="\n")
+        write_atomically(csv, lambda file: file.write(text.encode()))
+    if folder and due:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        run.save(Path(folder) / f"epoch-{len(run.rows):06d}.npz")
+
+
+# book/08-training.md, "The whole loop"
+def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=64, validation=None, seed=0,
+        accumulate=1, threads=1, patience=None, checkpoint=None, checkpoint_every=1, resume=False, csv=None,
+        progress=True):
+    """Train a network.
+
+    Parameters
+    ----------
+    network : Network
+        Built from the images' shape and `seed` if it is not built yet.
+    images : ndarray, shape (n, …)
+        Samples first.
+    labels : ndarray, shape (n,) or (n, …)
+        Integer labels, or targets shaped like the network's output.
+    optimizer : Optimizer
+    loss : Loss, optional
+        SoftmaxCrossEntropy if not given.
+    epochs : int
+        How many passes over the samples in all, those of a resumed checkpoint included.
+    batch_size : int
+        Samples in a minibatch; the last of an epoch has what is left.
+    validation : (images, labels), optional
+        Evaluated after every epoch.
+    seed : int
+        Decides the order of the samples and, if the network is not built yet, its initial weights.
+    accumulate : int
+        Minibatches whose gradients are summed for one step.
+    threads : int
+        Each minibatch is split over this many threads. The same number gives the same bits.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss. The best weights are put back at the end.
+    checkpoint : folder, optional
+        Where to write epoch-000001.npz and so on, every `checkpoint_every` epochs and after the last.
+    resume : bool
+        Go on from the latest checkpoint in that folder, if there is one.
+    csv : path, optional
+        Where to keep the history while it grows.
+    progress : bool
+        Show a bar on standard error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per epoch: epoch, learning_rate (of its first step), loss (mean over the epoch, while learning),
+        val_loss, val_accuracy, seconds.
+
+    Raises
+    ------
+    ValueError, ShapeError
+        For arguments that do not fit each other.
+    CheckpointError
+        For a checkpoint that is damaged or belongs to another run.
+    FloatingPointError
+        When the loss or a gradient is no longer finite; the bad step has not been taken.
+    """
+    loss = loss or SoftmaxCrossEntropy()
+    check_training(images, labels, loss, validation, patience, checkpoint, resume, epochs=epochs,
+                   batch_size=batch_size, accumulate=accumulate, threads=threads, checkpoint_every=checkpoint_every)
+    if network.input_shape is None:
+        network.build(images.shape[1:], seed)
+    run = Run(network, optimizer, {"samples": len(images), "batch_size": batch_size, "accumulate": accumulate,
+                                   "threads": threads, "seed": seed})
+    if resume and (latest := latest_checkpoint(checkpoint)):
+        run.restore(latest)
+    bar = tqdm(total=epochs, initial=len(run.rows), unit="epoch", disable=not progress)
+    with MinibatchGradient(network, loss, images, labels, threads) as gradient, bar:
+        while len(run.rows) < epochs and not (patience and run.waited >= patience):
+            start, epoch, rate = time.perf_counter(), len(run.rows), optimizer.rate
+            row = {"epoch": epoch + 1, "learning_rate": rate,
+                   "loss": train_epoch(gradient, optimizer, epoch_generator(seed, epoch), batch_size, accumulate)}
+            if validation is not None:
+                row |= {f"val_{name}": value for name, value in evaluate(network, *validation, loss).items()}
+            run.note({**row, "seconds": time.perf_counter() - start})
+            keep_records(run, csv, checkpoint, due=(epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs)
+            bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith(("loss", "accuracy"))})
+            bar.update()
+    if patience:
+        network.parameters[...] = run.best
+    return pd.DataFrame(run.rows)

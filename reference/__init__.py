@@ -1,0 +1,1 @@
+"""The independent implementation: pure Python floats and loops, slow and obvious."""

@@ -1,0 +1,1 @@
+"""The small book's second opinion: loops over lists."""

@@ -1,0 +1,45 @@
+"""The real book: what is committed is what its chapters say."""
+
+import nbformat
+import pytest
+
+from course.environment import ROOT
+from course.stages import check_tests, check_unchanged
+from course.tangle import tangle
+from course.verify import verify
+
+CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]-*.md"))
+NOTEBOOKS = sorted((ROOT / "book" / "notebooks").glob("*.ipynb"))
+LONG = 300
+
+
+def stem(path):
+    return path.stem
+
+
+@pytest.fixture(scope="module")
+def modules():
+    return tangle(ROOT)
+
+
+def test_no_drift():
+    assert verify(ROOT) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=stem)
+def test_every_code_cell_has_an_execution_count(path):
+    """nbval compares no cell without one."""
+    notebook = nbformat.read(path, as_version=4)
+    assert None not in [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("k", range(len(CHAPTERS)), ids=map(stem, CHAPTERS))
+def test_a_modules_tests_need_no_later_chapter(modules, k):
+    """What `python -m course stages` relies on; it runs the tests themselves."""
+    check_tests(ROOT, modules[k], modules[k + 1:])
+    check_unchanged(ROOT, modules, k)
+
+
+def test_the_machinery_stays_readable():
+    for path in sorted((ROOT / "course").glob("*.py")):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONG, path.name
