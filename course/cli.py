@@ -115,7 +115,8 @@ def stages(context: typer.Context):
 
 @app.command(context_settings=PASS_ON)
 def bench(context: typer.Context):
-    """Time nnlib beside its peers on the same work. What follows goes to `benchmarks`."""
+    """Time nnlib beside its peers (installed first) on the same work. What follows goes to `benchmarks`."""
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", "benchmarks/requirements.txt"], cwd=ROOT, check=True)
     run("benchmarks", *context.args)
 
 

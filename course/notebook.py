@@ -58,7 +58,7 @@ STYLE = {
     "svg.hashsalt": "nnlib",
 }
 NEGLIGIBLE = 1e-12
-WIDTH = 96
+WIDTH = 88
 
 
 def set_style():

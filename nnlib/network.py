@@ -22,6 +22,7 @@ __all__ = [
     "check_upstream",
     "float_dtype",
     "initialize_layers",
+    "first_with_parameters",
     "Chain",
     "count_parameters",
     "parameter_views",
@@ -40,7 +41,7 @@ __all__ = [
 
 # book/06-networks.md, "Shapes flow"
 class Flatten(Layer):
-    """Each sample as one column: (28, 28, batch) becomes (784, batch), row after row."""
+    """Samples as columns: (28, 28, batch) becomes (784, batch), row after row."""
 
     def build(self, input_shape):
         self.sample_shape = tuple(input_shape)
@@ -55,7 +56,7 @@ class Flatten(Layer):
 
 # book/06-networks.md, "Shapes flow"
 def adapt(layer, shape):
-    """The layers to put into a chain so that `layer` can take samples of this shape.
+    """The layers to put into a chain so that `layer` can take these samples.
 
     Parameters
     ----------
@@ -66,8 +67,8 @@ def adapt(layer, shape):
     Returns
     -------
     list of Layer
-        Usually [layer]; with a Flatten before it where the layer wants columns; empty for a
-        Flatten that has nothing to do.
+        Usually [layer]; with a Flatten before it where the layer wants columns;
+        empty for a Flatten that has nothing to do.
 
     Raises
     ------
@@ -79,14 +80,14 @@ def adapt(layer, shape):
     if layer.input_dims == 1 and len(shape) > 1:
         return [Flatten(), layer]
     if layer.input_dims not in (None, len(shape)):
-        raise ShapeError(f"{type(layer).__name__} takes samples with {layer.input_dims} axes, "
-                         f"got samples shaped {shape}")
+        raise ShapeError(f"{type(layer).__name__} takes samples with "
+                         f"{layer.input_dims} axes, got samples shaped {shape}")
     return [layer]
 
 
 # book/06-networks.md, "Shapes flow"
 def connect(layers, input_shape):
-    """Run the input's shape through the layers, so that each fixes its own shapes.
+    """Run the input's shape through the layers, so that each fixes its own.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def connect(layers, input_shape):
     connected : list of Layer
         The layers with the adapters between them.
     shapes : list of tuple
-        The input's shape, then the shape of each layer's output: one more than layers.
+        The input's shape, then that of each layer's output: one more than layers.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def connect(layers, input_shape):
 
 # book/06-networks.md, "Shapes flow"
 def sample_shape(shape):
-    """The shape of one sample as a tuple of positive integers; 784 stands for (784,).
+    """A sample's shape as a tuple of positive integers; 784 stands for (784,).
 
     Raises
     ------
@@ -133,7 +134,8 @@ def sample_shape(shape):
     except TypeError:
         lengths = ()
     if not lengths or min(lengths) < 1:
-        raise ShapeError(f"expected the shape of one sample, such as (28, 28) or 784, got {shape!r}")
+        raise ShapeError("expected the shape of one sample, such as (28, 28) or 784, "
+                         f"got {shape!r}")
     return lengths
 
 
@@ -156,28 +158,34 @@ def claim_layers(layers, owner):
     """
     for position, layer in enumerate(layers):
         if not isinstance(layer, Layer):
-            raise TypeError(f"layer {position} should be a layer such as Dense(10), got {layer!r}")
-        name = type(layer).__name__
+            raise TypeError(f"layer {position} should be a layer such as Dense(10), "
+                            f"got {layer!r}")
+        kind = type(layer).__name__
         if any(layer is earlier for earlier in layers[:position]):
-            raise ValueError(f"layer {position} ({name}) is already in this network: make a second {name}")
+            raise ValueError(f"layer {position} ({kind}) is already in this network: "
+                             f"make a second {kind}")
         if getattr(layer, "owner", owner) is not owner:
-            raise ValueError(f"layer {position} ({name}) belongs to another network: make a second {name}")
+            raise ValueError(f"layer {position} ({kind}) belongs to another network: "
+                             f"make a second {kind}")
     for layer in layers:
         layer.owner = owner
 
 # book/06-networks.md, "A chain of layers"
-NOT_BUILT = ("this network has no shapes yet: call network.build(input_shape) with the shape of "
-             "one sample, as in network.build((28, 28)), or hand it data with network.predict(x)")
+NOT_BUILT = ("this network has no shapes yet: call network.build(input_shape) with "
+             "the shape of one sample, as in network.build((28, 28)), or hand it data "
+             "with network.predict(x)")
 
 
 # book/06-networks.md, "A chain of layers"
 def same_sample(shape, expected):
     """Whether a sample of this shape can stand for the expected one.
 
-    True if they are equal, or if they hold as many numbers and one of them is flat.
+    True if they are equal, or hold as many numbers and one of them is flat.
     """
-    flat = 1 in (len(shape), len(expected))
-    return shape == expected or (flat and math.prod(shape) == math.prod(expected))
+    if shape == expected:
+        return True
+    flat = len(shape) == 1 or len(expected) == 1
+    return flat and math.prod(shape) == math.prod(expected)
 
 
 # book/06-networks.md, "A chain of layers"
@@ -206,13 +214,14 @@ def check_batch(x, chain):
     x, wanted = np.asarray(x, chain.dtype), chain.input_shape
     if x.ndim < 2 or x.shape[-1] == 0 or not same_sample(x.shape[:-1], wanted):
         sizes = ", ".join(map(str, wanted))
-        raise ShapeError(f"expected a batch shaped ({sizes}, n), n at least 1, got {x.shape}")
+        raise ShapeError(f"expected a batch shaped ({sizes}, n), n at least 1, "
+                         f"got {x.shape}")
     return x if x.shape[:-1] == wanted else x.reshape(*wanted, -1)
 
 
 # book/06-networks.md, "A chain of layers"
 def check_upstream(dy, chain):
-    """Refuse an upstream gradient that is not shaped like the chain's last output.
+    """Refuse an upstream gradient not shaped like the chain's last output.
 
     Raises
     ------
@@ -222,7 +231,7 @@ def check_upstream(dy, chain):
         If the shapes differ.
     """
     if chain.output_shape is None:
-        raise RuntimeError("backward needs what forward kept: call forward(x) first")
+        raise RuntimeError("backward needs what forward kept: call forward first")
     if np.shape(dy) != chain.output_shape:
         raise ShapeError("expected an upstream gradient shaped like the output, "
                          f"{chain.output_shape}, got {np.shape(dy)}")
@@ -238,10 +247,16 @@ def float_dtype(dtype):
 
 # book/06-networks.md, "A chain of layers"
 def initialize_layers(layers, seed):
-    """Fill all parameters with starting values, from one generator, in the layers' order."""
+    """Fill all parameters with starting values: one generator, the layers' order."""
     rng = np.random.default_rng(seed)
     for layer in layers:
         layer.initialize(rng)
+
+
+# book/06-networks.md, "A chain of layers"
+def first_with_parameters(layers):
+    """The place of the first built layer that has parameters; 0 if none has."""
+    return next((i for i, layer in enumerate(layers) if layer.parameter_shapes), 0)
 
 
 # book/06-networks.md, "A chain of layers"
@@ -260,7 +275,7 @@ class Chain:
     layers : list of Layer
         After `build` with the adapters between them.
     shapes : list of tuple
-        After `build`: the input's shape for one sample, then every layer's output's.
+        After `build`: one sample's shape, at the input and after every layer.
     input_shape : tuple or None
         None until `build`.
     first : int
@@ -281,13 +296,13 @@ class Chain:
     def add(self, *layers):
         """Append layers; returns the chain. RuntimeError once it is built."""
         if self.input_shape is not None:
-            raise RuntimeError("this network is built, its shapes are fixed: add layers before build()")
+            raise RuntimeError("this network is built: add layers before build()")
         claim_layers([*self.layers, *layers], self.owner)
         self.layers.extend(layers)
         return self
 
     def build(self, input_shape, seed=0):
-        """Fix all shapes, make the arrays, fill them with starting values; returns the chain.
+        """Fix all shapes, make and initialise the arrays; returns the chain.
 
         Building again starts afresh, with another seed or another input shape.
 
@@ -306,7 +321,7 @@ class Chain:
             If there are no layers.
         """
         self.layers, self.shapes = connect(self.layers, sample_shape(input_shape))
-        self.first = next((i for i, layer in enumerate(self.layers) if layer.parameter_shapes), 0)
+        self.first = first_with_parameters(self.layers)
         self.allocate()
         initialize_layers(self.layers, seed)
         self.input_shape, self.output_shape = self.shapes[0], None
@@ -346,7 +361,7 @@ class Chain:
         dy : array_like, shaped like forward's output
             The gradient of the loss with respect to it.
         need_dx : bool
-            True also computes the gradient with respect to the input and returns it.
+            True also computes the input's gradient and returns it.
         """
         check_upstream(dy, self)
         first = 0 if need_dx else self.first
@@ -358,7 +373,8 @@ class Chain:
 # book/06-networks.md, "One vector"
 def count_parameters(layers):
     """How many numbers built layers learn."""
-    return sum(math.prod(shape) for layer in layers for shape in layer.parameter_shapes.values())
+    return sum(math.prod(shape) for layer in layers
+               for shape in layer.parameter_shapes.values())
 
 
 # book/06-networks.md, "One vector"
@@ -389,9 +405,10 @@ def parameter_views(layers, vector):
 # book/06-networks.md, "One vector"
 def bind_layers(layers, parameters, gradients):
     """Make every layer's arrays views of these two flat vectors."""
-    both = zip(layers, parameter_views(layers, parameters), parameter_views(layers, gradients))
-    for layer, values, slopes in both:
-        layer.bind(values, slopes)
+    values = parameter_views(layers, parameters)
+    slopes = parameter_views(layers, gradients)
+    for layer, own_values, own_slopes in zip(layers, values, slopes):
+        layer.bind(own_values, own_slopes)
 
 
 # book/06-networks.md, "One vector"
@@ -403,19 +420,19 @@ def named_views(layers, vector):
     layers : list of Layer
         Built.
     vector : ndarray, shape (count_parameters(layers),)
-        Parameters, gradients, or anything an optimizer keeps for each parameter.
+        Parameters, gradients, or what an optimizer keeps for each parameter.
 
     Returns
     -------
     list of (str, ndarray)
-        dense1.W, dense1.b, dense2.W, ... counted for each kind of layer, with the views.
+        dense1.W, dense1.b, dense2.W, ... each kind of layer counted on its own.
     """
     seen, pairs = {}, []
     for layer, views in zip(layers, parameter_views(layers, vector)):
-        if views:
-            kind = type(layer).__name__.lower()
-            seen[kind] = seen.get(kind, 0) + 1
-            pairs += [(f"{kind}{seen[kind]}.{name}", view) for name, view in views.items()]
+        kind = type(layer).__name__.lower()
+        seen[kind] = seen.get(kind, 0) + bool(views)
+        for name, view in views.items():
+            pairs.append((f"{kind}{seen[kind]}.{name}", view))
     return pairs
 
 
@@ -423,8 +440,8 @@ def named_views(layers, vector):
 def flat_vector(name):
     """A property for a network's flat vector, kept under `name`.
 
-    Reading gives the vector itself (RuntimeError before `build`). Assigning copies the values
-    into it, so that the layers' views stay views (ShapeError if there are more or fewer).
+    Reading gives the vector itself (RuntimeError before `build`). Assigning copies
+    into it, so that the layers' views stay views (ShapeError if it does not fit).
     """
     def get(network):
         vector = getattr(network, name)
@@ -435,7 +452,8 @@ def flat_vector(name):
     def put(network, value):
         vector = get(network)
         if np.shape(value) != vector.shape:
-            raise ShapeError(f"expected a vector shaped {vector.shape}, got {np.shape(value)}")
+            raise ShapeError(f"expected a vector shaped {vector.shape}, "
+                             f"got {np.shape(value)}")
         if value is not vector:
             vector[...] = value
 
@@ -463,7 +481,8 @@ def batch_last(x, dtype=np.float32):
     """
     x = np.asarray(x, dtype)
     if x.ndim < 2 or x.shape[0] == 0:
-        raise ShapeError(f"expected at least one sample, samples first: (n, ...), got {x.shape}")
+        raise ShapeError("expected at least one sample, samples first: (n, ...), "
+                         f"got {x.shape}")
     return np.moveaxis(x, 0, -1)
 
 
@@ -481,9 +500,10 @@ def check_samples(network, shape):
         network.build(shape[1:])
     wanted = network.input_shape
     if len(shape) < 2 or shape[0] == 0 or not same_sample(shape[1:], wanted):
+        sizes = ", ".join(map(str, wanted))
         flat = "" if len(wanted) == 1 else f" or (n, {math.prod(wanted)})"
-        raise ShapeError(f"expected samples shaped (n, {', '.join(map(str, wanted))}){flat}, "
-                         f"n at least 1, got {shape}")
+        raise ShapeError(f"expected samples shaped (n, {sizes}){flat}, n at least 1, "
+                         f"got {shape}")
 
 
 # book/06-networks.md, "The network"
@@ -493,8 +513,8 @@ def predict_in_batches(network, x, batch_size=256):
     Parameters
     ----------
     x : array_like, shape (n, ...)
-        Samples first, of any number type. Not looked through for NaN: what is not a number
-        goes in and comes out.
+        Samples first, of any number type. Not searched for NaN: it would come out
+        as it went in.
     batch_size : int
         How many samples go through at a time; changes memory and speed only.
 
@@ -517,13 +537,14 @@ def predict_in_batches(network, x, batch_size=256):
     y = np.empty((len(x), *network.shapes[-1]), network.dtype)
     for start in range(0, len(x), batch_size):
         batch = slice(start, start + batch_size)
-        y[batch] = np.moveaxis(network.forward(batch_last(x[batch], network.dtype)), -1, 0)
+        outputs = network.forward(batch_last(x[batch], network.dtype))
+        y[batch] = np.moveaxis(outputs, -1, 0)
     return y
 
 
 # book/06-networks.md, "The network"
 def summary_table(network):
-    """A table of the layers, their outputs' shapes and their numbers of parameters."""
+    """A table of the layers, their outputs' shapes and their parameter counts."""
     rows = [("layer", "output", "parameters")]
     if network.input_shape is None:
         rows += [(type(layer).__name__, "?", "?") for layer in network.layers]
@@ -531,8 +552,10 @@ def summary_table(network):
     else:
         rows.append(("(input)", str(network.input_shape), ""))
         for layer, shape in zip(network.layers, network.shapes[1:]):
-            rows.append((type(layer).__name__, str(shape), f"{count_parameters([layer]):,}"))
-        rows.append(("total", network.dtype.name, f"{network.parameter_count:,}"))
+            count = f"{count_parameters([layer]):,}"
+            rows.append((type(layer).__name__, str(shape), count))
+        total = f"{network.parameter_count:,}"
+        rows.append(("total", network.dtype.name, total))
     a, b, c = (max(len(row[i]) for row in rows) for i in range(3))
     lines = [f"{row[0]:<{a}}  {row[1]:<{b}}  {row[2]:>{c}}" for row in rows]
     rule = "-" * len(lines[0])
@@ -546,21 +569,24 @@ def describe_layer(layer):
     Returns
     -------
     dict
-        The class's name; the layer's `config()` where it has one, else its public attributes
-        that are numbers, truth values or text; the shapes of its parameters.
+        The class's name; the layer's `config()` where it has one, else its public
+        attributes that are numbers, truth values or text; its parameters' shapes.
     """
-    plain = {name: value for name, value in vars(layer).items()
-             if isinstance(value, (bool, int, float, str)) and not name.startswith("_")}
-    settings = layer.config() if hasattr(layer, "config") else plain
+    if hasattr(layer, "config"):
+        settings = layer.config()
+    else:
+        public = [name for name in vars(layer) if not name.startswith("_")]
+        settings = {name: getattr(layer, name) for name in public
+                    if isinstance(getattr(layer, name), (bool, int, float, str))}
     shapes = {name: list(shape) for name, shape in layer.parameter_shapes.items()}
     return {"layer": type(layer).__name__, **settings, "parameters": shapes}
 
 
 # book/06-networks.md, "The network"
 def make_replica(network):
-    """A second network on the same parameters, with its own gradients and workspaces.
+    """A second network on the same parameters; gradients and workspaces are its own.
 
-    For threads: each runs its own replica, and the gradients are added afterwards.
+    For threads: each runs its own replica, and the gradients are added up.
     """
     twin = copy.copy(network)
     twin.layers = [layer.replica() for layer in network.layers]
@@ -578,13 +604,14 @@ class Network(Chain):
     Attributes
     ----------
     parameters : ndarray, shape (parameter_count,)
-        All weights and biases, in the order of the layers. The layers' own arrays are views
-        of it. Assigning copies into it.
+        All weights and biases, in the order of the layers. The layers' arrays are
+        views of it. Assigning copies into it.
     gradients : ndarray, shape (parameter_count,)
         The same for the gradients; `backward` overwrites it.
     """
 
-    parameters, gradients = flat_vector("_parameters"), flat_vector("_gradients")
+    parameters = flat_vector("_parameters")
+    gradients = flat_vector("_gradients")
     _parameters = _gradients = None
     predict, replica = predict_in_batches, make_replica
     __str__ = __repr__ = summary_table
@@ -592,11 +619,12 @@ class Network(Chain):
     def allocate(self):
         """Make the two flat vectors; the layers get views of them."""
         size = count_parameters(self.layers)
-        self._parameters, self._gradients = np.zeros(size, self.dtype), np.zeros(size, self.dtype)
+        self._parameters = np.zeros(size, self.dtype)
+        self._gradients = np.zeros(size, self.dtype)
         bind_layers(self.layers, self._parameters, self._gradients)
 
     def __setstate__(self, state):
-        """After copy.deepcopy the layers' arrays are copies: make them views again."""
+        """After copy.deepcopy: make the layers' arrays views again."""
         self.__dict__.update(state)
         bind_layers(self.layers, self._parameters, self._gradients)
 
@@ -610,7 +638,11 @@ class Network(Chain):
         return named_views(self.layers, self.parameters)
 
     def architecture(self):
-        """The layers in values that JSON knows; two networks' parameters fit if these are equal."""
+        """The layers, in values that JSON knows.
+
+        Where two networks' are equal, one's parameters fit the other.
+        """
         if self.input_shape is None:
             raise RuntimeError(NOT_BUILT)
-        return [describe_layer(layer) for layer in self.layers if not isinstance(layer, Flatten)]
+        return [describe_layer(layer) for layer in self.layers
+                if not isinstance(layer, Flatten)]

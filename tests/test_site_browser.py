@@ -5,6 +5,7 @@ The browser is spoken to over its DevTools protocol: that reports each request
 and each console message, and needs no driver of a matching version.
 """
 
+import atexit
 import json
 import os
 import shutil
@@ -38,6 +39,7 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="site-test-")
         self.process = subprocess.Popen([CHROME, *FLAGS, f"--user-data-dir={self.profile}", "about:blank"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self.process.kill)  # whatever happens below
         port = self.wait(lambda: Path(self.profile, "DevToolsActivePort").read_text().split()[0])
         tabs = self.wait(lambda: json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list")))
         tab = next(t for t in tabs if t["type"] == "page")
