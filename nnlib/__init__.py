@@ -10,6 +10,7 @@ gradcheck    Backpropagation
 network      Networks
 optimizers   Optimizers
 training     Training
+kaggle       A first submission
 """
 
 __version__ = "0.1.0"

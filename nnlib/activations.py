@@ -197,7 +197,24 @@ def leaky_relu_backward(dy, y, slope=0.01, out=None):
     return np.multiply(dy, d, out=out)
 
 
-# book/03-activations.md, "One formula, two ways to fail"
+# book/03-activations.md, "One formula, three ways to fail"
+def _floats(z):
+    """z as an array of floats: whole numbers become float64.
+
+    Parameters
+    ----------
+    z : array_like
+
+    Returns
+    -------
+    ndarray
+        z itself, if it is an array of floats.
+    """
+    z = np.asarray(z)
+    return z if z.dtype.kind == "f" else z.astype(np.float64)
+
+
+# book/03-activations.md, "One formula, three ways to fail"
 def sigmoid(z, out=None):
     """1 / (1 + exp(-z)), between 0 and 1, computed so that nothing overflows.
 
@@ -212,9 +229,10 @@ def sigmoid(z, out=None):
     -------
     ndarray, shape of z
     """
-    e = np.exp(-np.abs(z))
-    top = np.maximum(e, np.greater_equal(z, 0), out=out)
-    return np.divide(top, 1 + e, out=out)
+    z = _floats(z)
+    q = np.exp(-np.abs(z))
+    top = np.maximum(q, np.greater_equal(z, 0), out=out)
+    return np.divide(top, 1 + q, out=out)
 
 
 # book/03-activations.md, "Its derivative"
@@ -254,7 +272,7 @@ def tanh(z, out=None):
     -------
     ndarray, shape of z
     """
-    return np.tanh(z, out=out)
+    return np.tanh(_floats(z), out=out)
 
 
 # book/03-activations.md, "Tanh"
@@ -300,7 +318,7 @@ def softmax(z, out=None):
     ShapeError
         If there are no classes or no samples.
     """
-    z = np.asarray(z)
+    z = _floats(z)
     if z.ndim == 0 or z.size == 0:
         raise ShapeError("softmax: expected logits shaped (classes, batch), "
                          f"at least 1 of each, got {z.shape}")
@@ -351,9 +369,7 @@ class Activation(Layer):
     function = gradient = y = None
 
     def forward(self, z, training=False):
-        z = np.asarray(z)
-        if z.dtype.kind != "f":
-            z = z.astype(np.float64)
+        z = _floats(z)
         if z.size == 0:
             self.y = None
             raise ShapeError(f"{type(self).__name__}: expected at least one sample, "
@@ -366,8 +382,8 @@ class Activation(Layer):
             raise RuntimeError(f"{type(self).__name__}: backward before forward")
         dy = np.asarray(dy, self.y.dtype)
         if dy.shape != self.y.shape:
-            raise ShapeError(f"{type(self).__name__}: expected dy shaped {self.y.shape}, "
-                             f"got {dy.shape}")
+            raise ShapeError(f"{type(self).__name__}: expected dy shaped "
+                             f"{self.y.shape}, got {dy.shape}")
         if need_dx:
             dz = self.workspace("dz", dy.shape, dy.dtype)
             return self.gradient(dy, self.y, out=dz)

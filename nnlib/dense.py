@@ -307,8 +307,10 @@ class Dense(Layer):
         If `units` is not a whole number >= 1, or `init` cannot be called.
     ShapeError
         From the methods, if an array does not fit.
+    RuntimeError
+        From `backward` before `forward`.
     """
-    input_dims = 1
+    input_dims, b, x = 1, None, None
 
     def __init__(self, units, bias=True, init=he_normal):
         super().__init__()
@@ -316,13 +318,12 @@ class Dense(Layer):
             raise ValueError(f"Dense: expected whole units >= 1, got {units!r}")
         if not callable(init):
             raise ValueError(f"Dense: expected a callable init, got {init!r}")
-        self.units, self.bias, self.init, self.b = int(units), bias, init, None
+        self.units, self.bias, self.init = int(units), bias, init
 
     def build(self, input_shape):
         expect_shape("Dense", "one sample", input_shape, ("inputs",))
-        self.parameter_shapes = {"W": (self.units, int(input_shape[0]))}
-        if self.bias:
-            self.parameter_shapes["b"] = (self.units, 1)
+        W, b = (self.units, int(input_shape[0])), (self.units, 1)
+        self.parameter_shapes = {"W": W, "b": b} if self.bias else {"W": W}
         return (self.units,)
 
     def initialize(self, rng):
@@ -339,11 +340,12 @@ class Dense(Layer):
         return dense(x, self.W, self.b, out=z)
 
     def backward(self, dz, need_dx=True):
+        if self.x is None:
+            raise RuntimeError("Dense: backward before forward")
         dz = np.asarray(dz, self.W.dtype)
         expect_shape("Dense", "dz", dz.shape, (self.units, self.x.shape[1]))
         dense_dW(dz, self.x, out=self.dW)
         if self.bias:
             dense_db(dz, out=self.db)
         if need_dx:
-            dx = self.workspace("dx", self.x.shape, dz.dtype)
-            return dense_dx(dz, self.W, out=dx)
+            return dense_dx(dz, self.W, self.workspace("dx", self.x.shape, dz.dtype))

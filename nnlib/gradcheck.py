@@ -17,7 +17,7 @@ __all__ = [
 
 # book/05-backpropagation.md, "How do we know it is right?"
 def numerical_gradient(f, x, step=6e-6):
-    """Central differences of a scalar function with respect to every element of an array.
+    """Central differences of a number with respect to every element of an array.
 
     Parameters
     ----------
@@ -26,8 +26,8 @@ def numerical_gradient(f, x, step=6e-6):
     x : ndarray of float64, any shape
         Changed in place, one element at a time, and put back.
     step : float
-        Relative to max(1, |element|). The default is near the cube root of float64's rounding unit, where the
-        errors of truncation and of rounding balance.
+        Relative to max(1, |element|). The default is near the cube root of float64's
+        rounding unit, where the errors of truncation and of rounding balance.
 
     Returns
     -------
@@ -39,7 +39,8 @@ def numerical_gradient(f, x, step=6e-6):
         If x is not float64: in single precision rounding drowns the differences.
     """
     if x.dtype != np.float64:
-        raise ValueError(f"expected x of float64 for finite differences, got {x.dtype}")
+        raise ValueError("expected x of float64 for finite differences, "
+                         f"got {x.dtype}")
     gradient = np.empty(x.shape)
     for i in np.ndindex(x.shape):
         kept = x[i]
@@ -68,7 +69,8 @@ def compare_gradients(name, got, expected, tolerance=1e-6):
         What to call the array in a message, such as "dW".
     got, expected : ndarray of one shape
     tolerance : float
-        For errors relative to the expected element or to the array's root mean square, whichever is larger.
+        For errors relative to the expected element or to the array's root mean square,
+        whichever is larger.
 
     Returns
     -------
@@ -81,14 +83,16 @@ def compare_gradients(name, got, expected, tolerance=1e-6):
         If it is larger than the tolerance, or the shapes differ.
     """
     if got.shape != expected.shape:
-        raise GradientError(f"{name}: expected a gradient shaped {expected.shape}, got {got.shape}")
-    typical = np.sqrt(np.mean(expected**2))
-    error = np.abs(got - expected) / np.maximum(np.maximum(np.abs(expected), typical), 1e-8)
+        raise GradientError(f"{name}: expected a gradient shaped {expected.shape}, "
+                            f"got {got.shape}")
+    typical = max(np.sqrt(np.mean(expected**2)), 1e-8)
+    error = np.abs(got - expected) / np.maximum(np.abs(expected), typical)
     error = np.where(np.isnan(error), np.inf, error)
     worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
     if error[worst] > tolerance:
-        raise GradientError(f"{name}{list(worst)}: expected {expected[worst]:.9g} from finite differences, "
-                            f"got {got[worst]:.9g}, relative error {error[worst]:.1e} (tolerance {tolerance:.0e})")
+        raise GradientError(f"{name}{list(worst)}: expected {expected[worst]:.9g} from finite "
+                            f"differences, got {got[worst]:.9g}, relative error "
+                            f"{error[worst]:.1e} (tolerance {tolerance:.0e})")
     return float(error[worst])
 
 
@@ -119,7 +123,7 @@ def check_function(function, backward, x, rng, tolerance=1e-6):
 
 # book/05-backpropagation.md, "The checker"
 def check_layer(layer, x, rng, tolerance=1e-6):
-    """Check a layer with a random cotangent: dx and the gradient of every parameter, every element.
+    """Check dx and the gradient of every parameter of a layer, with a random cotangent.
 
     Parameters
     ----------
@@ -132,17 +136,20 @@ def check_layer(layer, x, rng, tolerance=1e-6):
     Returns
     -------
     dict
-        {"dx": largest relative error, "dW": …}; GradientError if one exceeds the tolerance.
+        {"dx": largest relative error, "dW": …}; GradientError if one exceeds the
+        tolerance.
     """
     c = rng.normal(size=layer.forward(x).shape)
-    dx = layer.backward(c.copy()).copy()
-    got = {"dx": dx} | {f"d{name}": getattr(layer, f"d{name}").copy() for name in layer.parameter_shapes}
-    arrays = {"dx": x} | {f"d{name}": getattr(layer, name) for name in layer.parameter_shapes}
+    got, arrays = {"dx": layer.backward(c.copy()).copy()}, {"dx": x}
+    for name in layer.parameter_shapes:
+        got[f"d{name}"] = getattr(layer, f"d{name}").copy()
+        arrays[f"d{name}"] = getattr(layer, name)
 
     def loss():
         return np.sum(c * layer.forward(x))
 
-    return {name: compare_gradients(name, got[name], numerical_gradient(loss, arrays[name]), tolerance) for name in got}
+    return {name: compare_gradients(name, got[name], numerical_gradient(loss, array), tolerance)
+            for name, array in arrays.items()}
 
 
 # book/05-backpropagation.md, "The checker"
@@ -185,7 +192,8 @@ def check_network(network, x, y, loss, tolerance=1e-6):
     Returns
     -------
     dict
-        {"dx": …, "parameters": …}, largest relative errors; GradientError if one exceeds the tolerance.
+        {"dx": …, "parameters": …}, the largest relative errors; GradientError if one
+        exceeds the tolerance.
     """
     def value():
         return loss.forward(network.forward(x), y)
@@ -194,4 +202,5 @@ def check_network(network, x, y, loss, tolerance=1e-6):
     dx = network.backward(loss.backward(), need_dx=True).copy()
     got = {"dx": dx, "parameters": network.gradients.copy()}
     arrays = {"dx": x, "parameters": network.parameters}
-    return {name: compare_gradients(name, got[name], numerical_gradient(value, arrays[name]), tolerance) for name in got}
+    return {name: compare_gradients(name, got[name], numerical_gradient(value, array), tolerance)
+            for name, array in arrays.items()}

@@ -52,7 +52,7 @@ __all__ = [
 def as_prediction(p):
     """A prediction as an array of floats, the batch as its last axis.
 
-    float32 and float64 pass through untouched, integers become floats.
+    float32 and float64 pass through untouched, whole numbers become floats.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def absolute_error(p, y):
 def absolute_error_backward(p, y):
     """Gradient of `absolute_error`: sign(p - y) / N, shaped like p."""
     p, y = paired(p, y)
-    return np.sign(p - y) / p.dtype.type(p.shape[-1])
+    return np.sign(p - y) / p.shape[-1]
 
 
 # book/04-losses.md, "Distances: absolute error"
@@ -144,7 +144,7 @@ def mean_absolute_error(p, y):
 def mean_absolute_error_backward(p, y):
     """Gradient of `mean_absolute_error`: sign(p - y) / (F N), shaped like p."""
     p, y = paired(p, y)
-    return np.sign(p - y) / p.dtype.type(p.size)
+    return np.sign(p - y) / p.size
 
 
 # book/04-losses.md, "Distances: squared error"
@@ -173,7 +173,7 @@ def mean_squared_error(p, y):
 def mean_squared_error_backward(p, y):
     """Gradient of `mean_squared_error`: 2 (p - y) / (F N), shaped like p."""
     p, y = paired(p, y)
-    return (p - y) * p.dtype.type(2 / p.size)
+    return (p - y) * (2 / p.size)
 
 
 # book/04-losses.md, "Distances: squared error"
@@ -202,7 +202,7 @@ def root_mean_squared_error_backward(p, y):
     """Gradient of `root_mean_squared_error`: (p - y) / (F N RMSE), zero if RMSE is."""
     p, y = paired(p, y)
     rmse = root_mean_squared_error(p, y)
-    return (p - y) * p.dtype.type(1 / (p.size * rmse) if rmse > 0 else 0)
+    return (p - y) * (1 / (p.size * rmse) if rmse > 0 else 0.0)
 
 
 # book/04-losses.md, "Cross-entropy as a loss"
@@ -515,7 +515,7 @@ def softmax_cross_entropy_backward(z, y):
     """Gradient of `softmax_cross_entropy` at z: (softmax(z) - y) / N."""
     z = as_prediction(z)
     y = class_columns(y, z)
-    return (softmax(z) - y) / z.dtype.type(z.shape[1])
+    return (softmax(z) - y) / z.shape[1]
 
 
 # book/04-losses.md, "Sigmoid and binary cross-entropy, fused"
@@ -552,7 +552,7 @@ def sigmoid_binary_cross_entropy_backward(z, y):
     """Gradient of `sigmoid_binary_cross_entropy` at z: (sigmoid(z) - y) / (F N)."""
     z, y = paired(z, y)
     check_probabilities(y, "y")
-    return (sigmoid(z) - y) / z.dtype.type(z.size)
+    return (sigmoid(z) - y) / z.size
 
 
 # book/04-losses.md, "A loss as an object"
@@ -605,7 +605,7 @@ class Loss:
         if count < batch:
             raise ValueError(f"{name}: expected a count of at least the batch's "
                              f"{batch}, got {count}")
-        return batch / count
+        return float(batch / count)
 
 
 # book/04-losses.md, "A loss as an object"
@@ -697,7 +697,7 @@ class SoftmaxCrossEntropy(Loss):
         dz = self.workspace("dz", self.p.shape, self.p.dtype)
         np.multiply(self.p, share, out=dz)
         if self.y.ndim == 1:
-            dz.reshape(-1)[self.at] -= dz.dtype.type(share)
+            dz.reshape(-1)[self.at] -= share
         else:
-            dz -= self.y * dz.dtype.type(share)
+            dz -= self.y * share
         return dz

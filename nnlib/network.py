@@ -513,8 +513,8 @@ def predict_in_batches(network, x, batch_size=256):
     Parameters
     ----------
     x : array_like, shape (n, ...)
-        Samples first, of any number type. Not searched for NaN: it would come out
-        as it went in.
+        Samples first, of any number type. Not searched for NaN: a sample that has
+        one gets NaN for an output.
     batch_size : int
         How many samples go through at a time; changes memory and speed only.
 

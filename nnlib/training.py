@@ -2,7 +2,6 @@
 # Do not edit: change the chapter, then tangle again.
 """Training."""
 
-import copy
 import json
 import os
 import time
@@ -45,7 +44,7 @@ __all__ = [
 
 # book/08-training.md, "One gradient, by one thread or by several"
 def targets_batch_last(y):
-    """Targets as the losses take them: integer labels (n,) as they are, (n, …) with the samples moved last.
+    """Targets as the losses take them: labels (n,) as they are, (n, …) batch last.
 
     Parameters
     ----------
@@ -60,11 +59,12 @@ def targets_batch_last(y):
 
 # book/08-training.md, "One gradient, by one thread or by several"
 class MinibatchGradient:
-    """Leaves the gradient of some samples in `network.gradients`, computed by one thread or several.
+    """Leaves the gradient of some samples in `network.gradients`, by one thread or several.
 
-    Thread i works on the i-th run of the samples with a replica of the network: the same parameters, its own
-    workspaces and gradients. The gradients are added in a fixed order, so that the same number of threads gives
-    the same bits. With several threads BLAS is held to one; leaving the `with` block undoes that.
+    Thread i works on the i-th run of the samples with a replica of the network: the
+    same parameters, its own workspaces and gradients. The gradients are added in a
+    fixed order, so that the same number of threads gives the same bits. With several
+    threads BLAS is held to one; leaving the `with` block undoes that.
 
     Parameters
     ----------
@@ -83,25 +83,28 @@ class MinibatchGradient:
 
     def __init__(self, network, loss, images, labels, threads=1):
         if threads > 1 and not loss.additive:
-            raise ValueError(f"{type(loss).__name__} cannot be computed in parts: expected threads=1, got {threads}")
+            raise ValueError(f"{type(loss).__name__} cannot be computed in parts: "
+                             f"expected threads=1, got {threads}")
         self.network, self.images, self.labels = network, images, labels
         self.replicas = [network] + [network.replica() for _ in range(threads - 1)]
-        self.losses = [loss] + [copy.deepcopy(loss) for _ in range(threads - 1)]
+        self.losses = [loss] + [loss.replica() for _ in range(threads - 1)]
         self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self.limit = threadpool_limits(1, "blas") if threads > 1 else nullcontext()
 
     def part(self, i, indices, count):
-        """Thread i's share of a gradient divided by `count`; returns the sum of its samples' losses."""
+        """Thread i's share of a gradient divided by `count`; returns its losses' sum."""
         network, loss = self.replicas[i], self.losses[i]
         x = batch_last(self.images[indices], network.dtype)
-        value = loss.forward(network.forward(x, training=True), targets_batch_last(self.labels[indices]))
+        y = targets_batch_last(self.labels[indices])
+        value = loss.forward(network.forward(x, training=True), y)
         network.backward(loss.backward(count))
         return value * len(indices)
 
     def __call__(self, indices, count):
         """Gradient of (the sum of these samples' losses) / count; returns that sum."""
-        shares = [share for share in np.array_split(indices, len(self.replicas)) if len(share)]
-        others = [self.pool.submit(self.part, i, share, count) for i, share in enumerate(shares) if i]
+        shares = [s for s in np.array_split(indices, len(self.replicas)) if len(s)]
+        others = [self.pool.submit(self.part, i, share, count)
+                  for i, share in enumerate(shares) if i]
         total = self.part(0, shares[0], count)
         for future, replica in zip(others, self.replicas[1:]):
             total += future.result()

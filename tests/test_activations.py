@@ -278,6 +278,16 @@ def test_integers_lists_and_odd_strides(name):
         assert_allclose(layer.backward(odd), dz, rtol=1e-14, atol=1e-15)
 
 
+@every
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_bytes_do_not_wrap_around(name, dtype):
+    limits = np.iinfo(dtype)
+    z = np.array([[limits.min, 0, 5], [limits.max, 1, 200 % limits.max]], dtype=dtype)
+    expected = pair(name, reference.activations)[0](z)
+    assert_allclose(pair(name)[0](z), expected, rtol=1e-9, atol=1e-300)
+    assert_allclose(make(name).forward(z), expected, rtol=1e-9, atol=1e-300)
+
+
 @pytest.mark.parametrize("name", EVERY[:-1])
 def test_single_numbers(name):
     function, backward = pair(name)

@@ -15,12 +15,12 @@ class MLP:
         self.network = Network(*layers, Dense(10)).build(images.shape[1:])
         self.gradient = MinibatchGradient(self.network, SoftmaxCrossEntropy(), images, labels, threads)
         self.optimizer = SGD(rate)
-        self.samples, self.batch = len(images), batch
+        self.batch = batch
         self.rng = np.random.default_rng(0)
 
     def epoch(self):
         """Train on every image once."""
-        train_epoch(self.gradient, self.optimizer, self.rng.permutation(self.samples), self.batch)
+        train_epoch(self.gradient, self.optimizer, self.rng, self.batch)
 
     def predict(self, images):
         """Logits of one batch, shaped (n, 10)."""

@@ -1,0 +1,88 @@
+"""`python -m benchmarks.choices`: the measurements behind two choices of the library.
+
+1. The order of W in memory: row by row, or column by column. Only dW = dz xᵀ notices, and only when BLAS has
+   several threads.
+2. What a second core is best used for: BLAS's own threads inside each product, or half of the minibatch each.
+"""
+import csv
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from nnlib.activations import ReLU
+from nnlib.dense import Dense
+from nnlib.losses import SoftmaxCrossEntropy
+from nnlib.network import Network
+from nnlib.optimizers import SGD
+from nnlib.training import MinibatchGradient, train_epoch
+
+HERE = Path(__file__).parent
+ROUNDS, REPEATS = 7, 100
+
+
+def microseconds(work):
+    """Median time of one call."""
+    work()
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for _ in range(REPEATS):
+            work()
+        times.append((time.perf_counter() - start) / REPEATS * 1e6)
+    return statistics.median(times)
+
+
+def weight_order():
+    """Rows (what, BLAS threads, microseconds) for the three products of a 784-256 layer with 64 samples."""
+    rng = np.random.default_rng(0)
+    x = rng.random((64, 784), np.float32).T
+    dz, z, dx = (rng.random(shape, np.float32) for shape in ((256, 64), (256, 64), (784, 64)))
+    for order in "CF":
+        W = np.array(rng.random((256, 784), np.float32), order=order)
+        dW = np.empty_like(W)
+        products = {"W x": lambda: np.matmul(W, x, out=z), "dz xᵀ": lambda: np.matmul(dz, x.T, out=dW),
+                    "Wᵀ dz": lambda: np.matmul(W.T, dz, out=dx)}
+        for threads in (1, 2):
+            with threadpool_limits(threads, "blas"):
+                for name, work in products.items():
+                    yield [f"{name}, W by {'rows' if order == 'C' else 'columns'}", threads, microseconds(work)]
+
+
+def second_core():
+    """Rows (what, threads, microseconds a step) for two dense networks, the ways interleaved."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((6400, 784), np.float32), rng.integers(0, 10, 6400)
+    for hidden, batch in (((256, 128), 64), ((1024, 1024), 256)):
+        ways = {"one thread": (1, 1), "BLAS's threads": (1, 2), "half the minibatch each": (2, 1)}
+        times = {way: [] for way in ways}
+        for _ in range(ROUNDS):
+            for way, (threads, blas) in ways.items():
+                layers = [layer for units in hidden for layer in (Dense(units), ReLU())]
+                network = Network(*layers, Dense(10)).build((784,))
+                with threadpool_limits(blas, "blas"), \
+                        MinibatchGradient(network, SoftmaxCrossEntropy(), images, labels, threads) as gradient:
+                    train_epoch(gradient, SGD(0.01), rng, batch)
+                    start = time.perf_counter()
+                    train_epoch(gradient, SGD(0.01), rng, batch)
+                    times[way].append((time.perf_counter() - start) / (6400 / batch) * 1e6)
+        name = "-".join(map(str, (784, *hidden, 10)))
+        yield from ([f"{name}, batch {batch}, {way}", max(ways[way]), statistics.median(t)] for way, t in times.items())
+
+
+def main():
+    """Measure, print, and write results/choices.csv."""
+    rows = [[what, threads, f"{us:.0f}"] for what, threads, us in (*weight_order(), *second_core())]
+    blas = threadpool_info()[0]
+    with open(HERE / "results" / "choices.csv", "w", newline="", encoding="utf-8") as file:
+        file.write(f"# command: python -m benchmarks.choices\n# BLAS: {blas['internal_api']} {blas['version']} "
+                   f"({blas['architecture']} kernels), NumPy {np.__version__}\n")
+        csv.writer(file, lineterminator="\n").writerows([["what", "threads", "microseconds"], *rows])
+    for what, threads, us in rows:
+        print(f"{what:50} {threads} threads {us:>7} µs")
+
+
+if __name__ == "__main__":
+    main()
