@@ -84,14 +84,15 @@ def momentum_step(w, g, v, lr, momentum=0.9, scratch=None):
 
 # book/07-optimizers.md, "Nesterov: look before you leap"
 def nesterov_step(w, g, v, lr, momentum=0.9, scratch=None):
-    """One step with a look ahead: v <- momentum v + g, then w <- w - lr (g + momentum v).
+    """One step with a look ahead: as `momentum_step`, but w <- w - lr (g + momentum v).
 
-    Parameters and `scratch` as in `momentum_step`, but `scratch` may not be g.
+    Parameters and `scratch` as there, but `scratch` may not be g.
 
     References
     ----------
-    Nesterov (1983); in this form Sutskever et al., On the importance of initialization and
-    momentum in deep learning (2013).
+    Nesterov (1983); as momentum, Sutskever et al., On the importance of
+    initialization and momentum in deep learning (2013); in this form, Bengio,
+    Boulanger-Lewandowski and Pascanu, Advances in optimizing recurrent networks (2013).
     """
     v *= momentum
     v += g
@@ -117,7 +118,8 @@ def moving_average(average, x, decay, scratch=None):
 
 
 # book/07-optimizers.md, "The rule"
-def rmsprop_step(w, g, s, lr, decay=0.99, eps=1e-8, m=None, v=None, momentum=0.9, scratch=None):
+def rmsprop_step(w, g, s, lr, decay=0.99, eps=1e-8, m=None, v=None, momentum=0.9,
+                 scratch=None):
     """One step of RMSprop, in place: the gradient over the root of its mean square.
 
     Parameters
@@ -126,9 +128,10 @@ def rmsprop_step(w, g, s, lr, decay=0.99, eps=1e-8, m=None, v=None, momentum=0.9
         Parameters and moving average of squares, changed; the gradient, left alone.
     lr, decay, eps : float
     m : ndarray, shape (size,), optional
-        Moving average of gradients: divide by the standard deviation (centered RMSprop).
+        Moving average of gradients, changed. With it the rule is centered: it
+        divides by the standard deviation.
     v : ndarray, shape (size,), optional
-        Velocity: the scaled gradient goes through `momentum_step`.
+        Velocity, changed: the scaled gradient goes through `momentum_step`.
     momentum : float
         Used with v only.
     scratch : ndarray, shape (size,), optional
@@ -136,8 +139,8 @@ def rmsprop_step(w, g, s, lr, decay=0.99, eps=1e-8, m=None, v=None, momentum=0.9
 
     References
     ----------
-    Tieleman and Hinton, Lecture 6.5 (2012); centered: Graves, Generating sequences with
-    recurrent neural networks (2013).
+    Tieleman and Hinton, Lecture 6.5 (2012); centered: Graves, Generating sequences
+    with recurrent neural networks (2013).
     """
     scratch = np.multiply(g, g, out=scratch)
     moving_average(s, scratch, decay, scratch)
@@ -164,8 +167,8 @@ def adam_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, scratch
     Parameters
     ----------
     w, g, m, s : ndarray, shape (size,)
-        Parameters and the moving averages of g and of its square, changed; the gradient,
-        left alone.
+        Parameters and the moving averages of g and of its square, changed; the
+        gradient, left alone.
     t : int
         The number of this step, counted from 1: the bias correction needs it.
     lr, beta1, beta2, eps : float
@@ -187,11 +190,12 @@ def adam_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, scratch
 
 
 # book/07-optimizers.md, "Weight decay, and why AdamW"
-def adamw_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01,
-               scratch=None):
+def adamw_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8,
+               weight_decay=0.01, scratch=None):
     """One step of AdamW, in place: w <- (1 - lr weight_decay) w, then `adam_step`.
 
-    Parameters as in `adam_step`; weight_decay is the share that, times lr, each weight loses.
+    Parameters as in `adam_step`, and weight_decay: times lr, it is the share that each
+    weight loses.
 
     References
     ----------
@@ -203,7 +207,11 @@ def adamw_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, weight
 
 # book/07-optimizers.md, "Cliffs, and how to survive one"
 def gradient_norm(g):
-    """The Euclidean length of a vector, as a float. NaN or infinite only if an element is."""
+    """The Euclidean length of a vector, as a float.
+
+    NaN or infinite if an element is. (Infinite also where the length of a float64
+    vector exceeds the largest float64, and no float could hold it.)
+    """
     with np.errstate(all="ignore"):
         square = float(np.dot(g, g))
     if math.isfinite(square) and square > 1e-30:
@@ -217,11 +225,17 @@ def gradient_norm(g):
 
 # book/07-optimizers.md, "Cliffs, and how to survive one"
 def clip_by_norm(g, limit):
-    """Shorten the vector g to length `limit` if it is longer, in place; returns the old length.
+    """Shorten the vector g to length `limit` if it is longer, in place.
+
+    Returns
+    -------
+    float
+        The old length.
 
     References
     ----------
-    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks (2013).
+    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural
+    networks (2013).
     """
     norm = gradient_norm(g)
     if norm > limit:
@@ -311,13 +325,15 @@ class Cosine:
         if step < self.warmup:
             return self.initial * (step + 1) / (self.warmup + 1)
         progress = min(1.0, (step - self.warmup) / (self.steps - self.warmup))
-        return self.final + (self.initial - self.final) * (1.0 + math.cos(math.pi * progress)) / 2
+        half_cosine = (1.0 + math.cos(math.pi * progress)) / 2
+        return self.final + (self.initial - self.final) * half_cosine
 
 # book/07-optimizers.md, "One class for all of them"
 SETTING_RANGES = {
     "learning_rate": (0, math.inf, False), "eps": (0, math.inf, False),
     "momentum": (0, 1), "decay": (0, 1), "beta1": (0, 1), "beta2": (0, 1),
-    "weight_decay": (0, math.inf), "clip_value": (0, math.inf, False), "clip_norm": (0, math.inf, False),
+    "weight_decay": (0, math.inf),
+    "clip_value": (0, math.inf, False), "clip_norm": (0, math.inf, False),
 }
 
 
@@ -340,35 +356,46 @@ def check_vectors(parameters, gradients):
             raise ShapeError(f"expected {name} as one vector of at least one element, "
                              f"got {type(vector).__name__} shaped {np.shape(vector)}")
         if vector.dtype not in (np.float32, np.float64):
-            raise ValueError(f"expected {name} of float32 or float64, got {vector.dtype}")
+            raise ValueError(f"expected {name} of float32 or float64, "
+                             f"got {vector.dtype}")
     if parameters.shape != gradients.shape:
-        raise ShapeError(f"expected one gradient per parameter, {parameters.size}, got {gradients.size}")
+        raise ShapeError(f"expected one gradient per parameter, {parameters.size}, "
+                         f"got {gradients.size}")
     if parameters.dtype != gradients.dtype:
-        raise ValueError(f"expected gradients of {parameters.dtype} like the parameters, got {gradients.dtype}")
+        raise ValueError(f"expected gradients of {parameters.dtype} like the "
+                         f"parameters, got {gradients.dtype}")
 
 
 # book/07-optimizers.md, "One class for all of them"
 def check_state(state, names, like=None):
-    """Refuse state vectors that an optimizer cannot continue with; `like` is the parameters."""
+    """Refuse state vectors that an optimizer cannot continue with.
+
+    `names` are those it keeps; `like` is the parameters, by default the first vector.
+    """
     if set(state) != set(names):
-        raise ValueError(f"expected optimizer state named {sorted(names)}, got {sorted(state)}")
+        raise ValueError(f"expected optimizer state named {sorted(names)}, "
+                         f"got {sorted(state)}")
     for name, vector in state.items():
         like = vector if like is None else like
         if vector.ndim != 1 or vector.shape != like.shape:
-            raise ShapeError(f"expected optimizer state {name!r} shaped {like.shape}, got {vector.shape}: "
-                             "an optimizer serves one network")
+            raise ShapeError(f"expected optimizer state {name!r} shaped {like.shape}, "
+                             f"got {vector.shape}: an optimizer serves one network")
         if vector.dtype != like.dtype or vector.dtype not in (np.float32, np.float64):
-            raise ValueError(f"expected optimizer state {name!r} of {like.dtype}, got {vector.dtype}")
+            raise ValueError(f"expected optimizer state {name!r} of {like.dtype}, "
+                             f"got {vector.dtype}")
 
 
 # book/07-optimizers.md, "One class for all of them"
 def check_finite(gradients, step, lr):
     """Raise FloatingPointError if any element is NaN or infinite, and say which."""
-    if not math.isfinite(gradient_norm(gradients)):
-        bad = np.flatnonzero(~np.isfinite(gradients))
+    if math.isfinite(gradient_norm(gradients)):
+        return
+    bad = np.flatnonzero(~np.isfinite(gradients))
+    if bad.size:
         raise FloatingPointError(
-            f"{bad.size} of {gradients.size} gradients are not finite in step {step} (learning rate {lr:g}), "
-            f"the first is number {bad[0]}: {gradients[bad[0]]}. The parameters were left as they are. "
+            f"{bad.size} of {gradients.size} gradients are not finite in step {step} "
+            f"(learning rate {lr:g}), the first is number {bad[0]}: "
+            f"{gradients[bad[0]]}. The parameters were left as they are. "
             "Usually the learning rate is too high")
 
 # book/07-optimizers.md, "One class for all of them"
@@ -377,9 +404,13 @@ BLOCK = 65536
 
 # book/07-optimizers.md, "One class for all of them"
 def settings_text(optimizer):
-    """How an optimizer prints: its name and the settings that are set."""
-    values = {setting.name: getattr(optimizer, setting.name) for setting in fields(optimizer)}
-    shown = (f"{name}={getattr(value, '__qualname__', repr(value))}" for name, value in values.items() if value)
+    """How an optimizer prints: its name and its settings, except those left off."""
+    shown = []
+    for setting in fields(optimizer):
+        value = getattr(optimizer, setting.name)
+        if value or setting.default:
+            text = getattr(value, "__qualname__", repr(value))
+            shown.append(f"{setting.name}={text}")
     return f"{type(optimizer).__name__}({', '.join(shown)})"
 
 
@@ -394,9 +425,10 @@ def clip(g, value=None, norm=None):
 
 # book/07-optimizers.md, "One class for all of them"
 def update_blocks(optimizer, parameters, gradients, lr):
-    """Let the optimizer's rule loose on one block of the vectors after the other.
+    """Call the optimizer's rule on one block of the vectors after the other.
 
-    The scratch vector is kept from step to step. L2 decay is added to the gradient here.
+    The scratch vector is kept from step to step. L2 decay is added to the gradient
+    here.
     """
     room, scratch = min(BLOCK, parameters.size), optimizer.scratch
     if scratch is None or scratch.size != room or scratch.dtype != parameters.dtype:
@@ -407,16 +439,17 @@ def update_blocks(optimizer, parameters, gradients, lr):
         free = scratch[:w.size]
         if optimizer.weight_decay and not optimizer.decoupled:
             g += np.multiply(w, optimizer.weight_decay, out=free)
-        optimizer.update(w, g, lr, free, **{name: s[block] for name, s in optimizer.state.items()})
+        state = {name: vector[block] for name, vector in optimizer.state.items()}
+        optimizer.update(w, g, lr, free, **state)
 
 
 # book/07-optimizers.md, "One class for all of them"
 @dataclass(eq=False, repr=False)
 class Optimizer:
-    """What all rules share: learning rate, clipping, weight decay, state, and the count of steps.
+    """What all rules share: learning rate, clipping, weight decay, state, step count.
 
-    A rule is a subclass that says `update(w, g, lr, scratch, **state)` for one block of the
-    vectors, and names its state vectors in `state_names`.
+    A rule is a subclass that says `update(w, g, lr, scratch, **state)` for one block
+    of the vectors, and names its state vectors in `state_names`.
 
     Parameters
     ----------
@@ -425,7 +458,8 @@ class Optimizer:
     weight_decay : float
         L2 strength: weight_decay * w is added to the gradient (AdamW: decoupled).
     clip_value, clip_norm : float, optional
-        Limits for each element of the gradient and for its length; in this order, before decay.
+        Limits for each element of the gradient and for its length; in this order,
+        before decay.
 
     Attributes
     ----------
@@ -458,7 +492,8 @@ class Optimizer:
     @property
     def rate(self):
         """The learning rate of the next step."""
-        rate = self.learning_rate(self.steps) if callable(self.learning_rate) else self.learning_rate
+        rate = self.learning_rate
+        rate = rate(self.steps) if callable(rate) else rate
         return number_between(f"the learning rate of step {self.steps}", rate, 0)
 
     def step(self, parameters, gradients):
@@ -480,15 +515,16 @@ class Optimizer:
         check_vectors(parameters, gradients)
         lr = self.rate
         check_finite(gradients, self.steps, lr)
-        state = self.state or {name: np.zeros_like(parameters) for name in self.state_names}
+        state = self.state or {k: np.zeros_like(parameters) for k in self.state_names}
         check_state(state, self.state_names, parameters)
         self.state, self.steps = state, self.steps + 1
         clip(gradients, self.clip_value, self.clip_norm)
         update_blocks(self, parameters, gradients, lr)
 
     def restore(self, state, steps):
-        """Continue from a checkpoint: `state` and `steps` as they were. The vectors are copied."""
-        state, steps = {name: np.array(s) for name, s in state.items()}, number_between("steps", steps, 0)
+        """Continue from a checkpoint: its `state`, which is copied, and its `steps`."""
+        state = {name: np.array(vector) for name, vector in state.items()}
+        steps = number_between("steps", steps, 0)
         if state or steps:
             check_state(state, self.state_names)
         self.state, self.steps = state, int(steps)
@@ -522,7 +558,7 @@ class SGD(Optimizer):
 # book/07-optimizers.md, "One class for all of them"
 @dataclass(eq=False, repr=False)
 class RMSprop(Optimizer):
-    """Steps scaled by the root mean square (centered: the standard deviation) of the gradient."""
+    """Gradients over their root mean square (centered: their standard deviation)."""
     learning_rate: object = 0.01
     decay: float = 0.99
     centered: bool = False
@@ -540,7 +576,7 @@ class RMSprop(Optimizer):
 # book/07-optimizers.md, "One class for all of them"
 @dataclass(eq=False, repr=False)
 class Adam(Optimizer):
-    """Moving averages of the gradient and of its square, both corrected for their start at zero."""
+    """Moving average of the gradient over the root of that of its square, corrected."""
     learning_rate: object = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
@@ -561,4 +597,5 @@ class AdamW(Adam):
     decoupled = True
 
     def update(self, w, g, lr, scratch, m, s):
-        adamw_step(w, g, m, s, self.steps, lr, self.beta1, self.beta2, self.eps, self.weight_decay, scratch)
+        adamw_step(w, g, m, s, self.steps, lr, self.beta1, self.beta2, self.eps,
+                   self.weight_decay, scratch)

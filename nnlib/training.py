@@ -122,7 +122,7 @@ class MinibatchGradient:
 
 # book/08-training.md, "An epoch"
 def accumulate_gradient(gradient, indices, batch_size):
-    """The gradient of many samples, computed `batch_size` of them at a time, in `network.gradients`.
+    """The gradient of many samples, `batch_size` at a time, in `network.gradients`.
 
     Parameters
     ----------
@@ -149,9 +149,10 @@ def accumulate_gradient(gradient, indices, batch_size):
 def train_epoch(gradient, optimizer, rng, batch_size, accumulate=1):
     """One pass over all samples in random order; returns the mean of their losses.
 
-    A step is taken after every `accumulate` minibatches of `batch_size`, whose gradients are summed: it equals a
-    step on one minibatch of batch_size * accumulate samples, up to rounding. The last step of an epoch has what
-    is left. Each sample's loss is taken just before the step it contributes to.
+    A step is taken after every `accumulate` minibatches of `batch_size`, whose gradients
+    are summed: it equals a step on one minibatch of batch_size * accumulate samples, up
+    to rounding. The last step of an epoch has what is left. Each sample's loss is taken
+    just before the step it contributes to.
 
     Parameters
     ----------
@@ -163,14 +164,15 @@ def train_epoch(gradient, optimizer, rng, batch_size, accumulate=1):
     Raises
     ------
     FloatingPointError
-        When the loss is infinite or not a number; the step has not been taken.
+        When the loss or the gradient is not finite; the step has not been taken.
     """
     network, samples, total = gradient.network, len(gradient.images), 0.0
     for step, indices in enumerate(minibatches(samples, batch_size * accumulate, rng)):
         total += accumulate_gradient(gradient, indices, batch_size)
         if not np.isfinite(total):
-            raise FloatingPointError(f"the loss became {total} in step {step} of this epoch, "
-                                     f"at learning rate {optimizer.rate:g}; a lower one may help")
+            raise FloatingPointError(
+                f"the loss became {total} in step {step} of this epoch, "
+                f"at learning rate {optimizer.rate:g}; a lower one may help")
         optimizer.step(network.parameters, network.gradients)
     return total / samples
 
@@ -182,7 +184,7 @@ def accuracy(outputs, labels):
     Parameters
     ----------
     outputs : ndarray, shape (n, classes)
-        Logits or probabilities, samples first; the first of equal ones counts as the largest.
+        Logits or probabilities, samples first; the first of equal ones counts as largest.
     labels : ndarray of int, shape (n,)
 
     Returns
@@ -222,7 +224,8 @@ def evaluate(network, images, labels, loss=None, batch_size=256):
         "loss": float and, for integer labels, "accuracy": float.
     """
     outputs, labels = network.predict(images, batch_size), np.asarray(labels)
-    result = {"loss": (loss or SoftmaxCrossEntropy()).forward(np.moveaxis(outputs, 0, -1), targets_batch_last(labels))}
+    loss = loss or SoftmaxCrossEntropy()
+    result = {"loss": loss.forward(np.moveaxis(outputs, 0, -1), targets_batch_last(labels))}
     if np.issubdtype(labels.dtype, np.integer):
         result["accuracy"] = accuracy(outputs, labels)
     return result
@@ -230,7 +233,7 @@ def evaluate(network, images, labels, loss=None, batch_size=256):
 
 # book/08-training.md, "What a run must remember"
 def epoch_generator(seed, epoch):
-    """The random generator of one epoch: made from (seed, epoch) alone, so that no generator needs saving.
+    """An epoch's random generator, made from (seed, epoch): none needs saving.
 
     Parameters
     ----------
@@ -245,7 +248,7 @@ def epoch_generator(seed, epoch):
 
 # book/08-training.md, "What a run must remember"
 def write_atomically(path, write):
-    """Write a file so that whoever stops us at any moment leaves the old file or the new one, whole.
+    """Write a file so that a stop at any moment leaves the old one or the new one, whole.
 
     Parameters
     ----------
@@ -273,8 +276,9 @@ class CheckpointError(ValueError):
 # book/08-training.md, "What a run must remember"
 def write_checkpoint(path, header, arrays):
     """Write a dict of plain values and a dict of arrays into one .npz file, atomically."""
-    text = np.frombuffer(json.dumps({"version": CHECKPOINT_VERSION, **header}).encode(), np.uint8)
-    write_atomically(path, lambda file: np.savez(file, header=text, **arrays))
+    text = json.dumps({"version": CHECKPOINT_VERSION, **header}).encode()
+    header = np.frombuffer(text, np.uint8)
+    write_atomically(path, lambda file: np.savez(file, header=header, **arrays))
 
 
 # book/08-training.md, "What a run must remember"
@@ -291,10 +295,13 @@ def read_checkpoint(path):
             arrays = dict(file)
         header = json.loads(arrays.pop("header").tobytes())
         version = header["version"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: expected a checkpoint, got something unreadable ({error})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
+            zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: expected a checkpoint, "
+                              f"got something unreadable ({error})") from error
     if version != CHECKPOINT_VERSION:
-        raise CheckpointError(f"{path}: expected format version {CHECKPOINT_VERSION}, got {version}")
+        raise CheckpointError(f"{path}: expected format version {CHECKPOINT_VERSION}, "
+                              f"got {version}")
     return header, arrays
 
 
@@ -312,13 +319,14 @@ class Run:
 
     def __init__(self, network, optimizer, settings):
         self.network, self.optimizer, self.settings = network, optimizer, settings
-        self.rows = []
-        self.best, self.best_loss, self.waited = network.parameters.copy(), float("inf"), 0
+        self.rows, self.waited = [], 0
+        self.best, self.best_loss = network.parameters.copy(), float("inf")
 
     @property
     def identity(self):
         """What a checkpoint must agree with to belong to this run."""
-        described = {"architecture": self.network.architecture(), "dtype": self.network.dtype.name,
+        described = {"architecture": self.network.architecture(),
+                     "dtype": self.network.dtype.name,
                      "optimizer": repr(self.optimizer), **self.settings}
         return json.loads(json.dumps(described))
 
@@ -332,29 +340,34 @@ class Run:
 
     def save(self, path):
         """Write a checkpoint."""
-        header = {"identity": self.identity, "rows": self.rows, "steps": self.optimizer.steps,
-                  "best_loss": self.best_loss, "waited": self.waited}
-        state = {f"state_{name}": vector for name, vector in self.optimizer.state.items()}
-        write_checkpoint(path, header, {"parameters": self.network.parameters, "best": self.best, **state})
+        header = {"identity": self.identity, "steps": self.optimizer.steps,
+                  "rows": self.rows, "best_loss": self.best_loss, "waited": self.waited}
+        arrays = {"parameters": self.network.parameters, "best": self.best}
+        for name, vector in self.optimizer.state.items():
+            arrays[f"state_{name}"] = vector
+        write_checkpoint(path, header, arrays)
 
     def restore(self, path):
         """Take everything from a checkpoint, once it is known to belong to this run."""
         header, arrays = read_checkpoint(path)
         check_identity(path, header.get("identity"), self.identity)
-        state = {name[6:]: vector for name, vector in arrays.items() if name.startswith("state_")}
+        state = {name.removeprefix("state_"): vector for name, vector in arrays.items()
+                 if name.startswith("state_")}
         self.optimizer.restore(state, header["steps"])
         self.network.parameters[...] = arrays["parameters"]
         self.best[...] = arrays["best"]
-        self.rows, self.best_loss, self.waited = header["rows"], header["best_loss"], header["waited"]
+        for name in ("rows", "best_loss", "waited"):
+            setattr(self, name, header[name])
 
 
 # book/08-training.md, "What a run must remember"
 def check_identity(path, came, expected):
-    """Refuse the checkpoint of another network, optimizer or way of training; the message names the difference."""
+    """Refuse the checkpoint of another run; the message names the first difference."""
     for name, value in expected.items():
         if not isinstance(came, dict) or came.get(name) != value:
             found = came.get(name) if isinstance(came, dict) else came
-            raise CheckpointError(f"{path} belongs to another run: expected {name} {value}, got {found}")
+            raise CheckpointError(f"{path} belongs to another run: "
+                                  f"expected {name} {value}, got {found}")
 
 
 # book/08-training.md, "What a run must remember"
@@ -364,12 +377,14 @@ def latest_checkpoint(folder):
 
 
 # book/08-training.md, "The whole loop"
-def check_training(images, labels, loss, validation, patience, checkpoint, resume, **counts):
+def check_training(images, labels, loss, validation, patience, checkpoint, resume,
+                   **counts):
     """Refuse what cannot be trained on before anything has happened."""
     if len(images) != len(labels) or len(images) == 0:
         raise ShapeError(f"expected at least one image and as many labels, "
                          f"got {len(images)} images and {len(labels)} labels")
-    counts |= {} if patience is None else {"patience": patience}
+    if patience is not None:
+        counts["patience"] = patience
     for name, value in counts.items():
         if value != int(value) or value < 1:
             raise ValueError(f"expected {name} to be a whole number of at least 1, got {value!r}")
@@ -377,7 +392,8 @@ def check_training(images, labels, loss, validation, patience, checkpoint, resum
         raise ValueError(f"{type(loss).__name__} cannot be computed in parts: "
                          f"expected accumulate=1, got {counts['accumulate']}")
     if patience is not None and validation is None:
-        raise ValueError("early stopping needs data to watch: expected validation=(images, labels), got None")
+        raise ValueError("early stopping needs data to watch: "
+                         "expected validation=(images, labels), got None")
     if resume and checkpoint is None:
         raise ValueError("resuming needs a folder: expected checkpoint=FOLDER, got None")
 
@@ -394,9 +410,9 @@ def keep_records(run, csv, folder, due):
 
 
 # book/08-training.md, "The whole loop"
-def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=64, validation=None, seed=0,
-        accumulate=1, threads=1, patience=None, checkpoint=None, checkpoint_every=1, resume=False, csv=None,
-        progress=True):
+def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=64,
+        validation=None, seed=0, accumulate=1, threads=1, patience=None,
+        checkpoint=None, checkpoint_every=1, resume=False, csv=None, progress=True):
     """Train a network.
 
     Parameters
@@ -423,9 +439,11 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     threads : int
         Each minibatch is split over this many threads. The same number gives the same bits.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss. The best weights are put back at the end.
+        Stop after so many epochs without a lower validation loss. The best weights are
+        put back at the end.
     checkpoint : folder, optional
-        Where to write epoch-000001.npz and so on, every `checkpoint_every` epochs and after the last.
+        Where to write epoch-000001.npz and so on, after every `checkpoint_every` epochs
+        and after epoch number `epochs`.
     resume : bool
         Go on from the latest checkpoint in that folder, if there is one.
     csv : path, optional
@@ -436,8 +454,8 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     Returns
     -------
     pandas.DataFrame
-        A row per epoch: epoch, learning_rate (of its first step), loss (mean over the epoch, while learning),
-        val_loss, val_accuracy, seconds.
+        A row per epoch: epoch, learning_rate (of its first step), loss (mean over the
+        epoch, while learning), val_loss, val_accuracy, seconds.
 
     Raises
     ------
@@ -449,25 +467,31 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
         When the loss or a gradient is no longer finite; the bad step has not been taken.
     """
     loss = loss or SoftmaxCrossEntropy()
-    check_training(images, labels, loss, validation, patience, checkpoint, resume, epochs=epochs,
-                   batch_size=batch_size, accumulate=accumulate, threads=threads, checkpoint_every=checkpoint_every)
+    check_training(images, labels, loss, validation, patience, checkpoint, resume,
+                   epochs=epochs, batch_size=batch_size, accumulate=accumulate,
+                   threads=threads, checkpoint_every=checkpoint_every)
     if network.input_shape is None:
         network.build(images.shape[1:], seed)
-    run = Run(network, optimizer, {"samples": len(images), "batch_size": batch_size, "accumulate": accumulate,
-                                   "threads": threads, "seed": seed})
+    run = Run(network, optimizer, {
+        "samples": len(images), "batch_size": batch_size, "accumulate": accumulate,
+        "threads": threads, "seed": seed})
     if resume and (latest := latest_checkpoint(checkpoint)):
         run.restore(latest)
     bar = tqdm(total=epochs, initial=len(run.rows), unit="epoch", disable=not progress)
     with MinibatchGradient(network, loss, images, labels, threads) as gradient, bar:
         while len(run.rows) < epochs and not (patience and run.waited >= patience):
-            start, epoch, rate = time.perf_counter(), len(run.rows), optimizer.rate
-            row = {"epoch": epoch + 1, "learning_rate": rate,
-                   "loss": train_epoch(gradient, optimizer, epoch_generator(seed, epoch), batch_size, accumulate)}
+            start, epoch = time.perf_counter(), len(run.rows) + 1
+            row = {"epoch": epoch, "learning_rate": optimizer.rate}
+            row["loss"] = train_epoch(gradient, optimizer, epoch_generator(seed, epoch - 1),
+                                      batch_size, accumulate)
             if validation is not None:
-                row |= {f"val_{name}": value for name, value in evaluate(network, *validation, loss).items()}
+                for name, value in evaluate(network, *validation, loss).items():
+                    row[f"val_{name}"] = value
             run.note({**row, "seconds": time.perf_counter() - start})
-            keep_records(run, csv, checkpoint, due=(epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs)
-            bar.set_postfix({name: f"{row[name]:.4f}" for name in row if name.endswith(("loss", "accuracy"))})
+            keep_records(run, csv, checkpoint,
+                         due=epoch % checkpoint_every == 0 or epoch == epochs)
+            bar.set_postfix({name: f"{value:.4f}" for name, value in row.items()
+                             if name.endswith(("loss", "accuracy"))})
             bar.update()
     if patience:
         network.parameters[...] = run.best

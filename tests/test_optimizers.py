@@ -492,6 +492,9 @@ def test_a_huge_but_finite_gradient_is_accepted():
     w = np.zeros(3, np.float32)
     SGD(1.0, clip_norm=1.0).step(w, np.full(3, 1e30, np.float32))
     assert_allclose(w, -1 / math.sqrt(3), rtol=1e-6)
+    w = np.zeros(4)
+    SGD(1e-308).step(w, np.full(4, 1.7e308))  # its length is beyond float64
+    assert_allclose(w, -1.7, rtol=1e-12)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), 1])
@@ -571,6 +574,12 @@ def test_repr_can_be_read_back(name):
     optimizer = make(name, learning_rate=Cosine(0.1, 10))
     assert repr(eval(repr(optimizer))) == repr(optimizer)
     assert repr(optimizer).startswith(f"{SETTINGS[name][0]}(learning_rate=Cosine(initial=0.1, steps=10")
+
+
+def test_repr_shows_a_zero_that_is_not_the_default():
+    assert eval(repr(AdamW(weight_decay=0))).weight_decay == 0
+    assert eval(repr(Adam(beta1=0))).beta1 == 0
+    assert repr(SGD(0.1)) == "SGD(learning_rate=0.1)"
 
 
 def test_repr_of_a_plain_function_says_its_name_and_no_address():
