@@ -390,14 +390,16 @@ def parameter_views(layers, vector):
     Returns
     -------
     list of dict
-        For each layer its arrays by name, as views of the vector.
+        For each layer its arrays by name, as views of the vector: matrices column after
+        column, all else row after row.
     """
     views, start = [], 0
     for layer in layers:
         views.append({})
         for name, shape in layer.parameter_shapes.items():
             stop = start + math.prod(shape)
-            views[-1][name] = vector[start:stop].reshape(shape)
+            order = "F" if len(shape) == 2 else "C"     # matrices by columns
+            views[-1][name] = vector[start:stop].reshape(shape, order=order)
             start = stop
     return views
 

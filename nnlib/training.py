@@ -314,7 +314,8 @@ class Run:
     network : Network, built
     optimizer : Optimizer
     settings : dict
-        Plain values that must be the same when the run goes on: number of samples, batch size, seed …
+        Plain values that must be the same when the run goes on: number of samples,
+        batch size, seed …
     """
 
     def __init__(self, network, optimizer, settings):
@@ -387,7 +388,8 @@ def check_training(images, labels, loss, validation, patience, checkpoint, resum
         counts["patience"] = patience
     for name, value in counts.items():
         if value != int(value) or value < 1:
-            raise ValueError(f"expected {name} to be a whole number of at least 1, got {value!r}")
+            raise ValueError(f"expected {name} to be a whole number of at least 1, "
+                             f"got {value!r}")
     if counts["accumulate"] > 1 and not loss.additive:
         raise ValueError(f"{type(loss).__name__} cannot be computed in parts: "
                          f"expected accumulate=1, got {counts['accumulate']}")
@@ -433,7 +435,8 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     validation : (images, labels), optional
         Evaluated after every epoch.
     seed : int
-        Decides the order of the samples and, if the network is not built yet, its initial weights.
+        Decides the order of the samples and, if the network is not built yet, its
+        initial weights.
     accumulate : int
         Minibatches whose gradients are summed for one step.
     threads : int

@@ -42,6 +42,18 @@ def _stack(columns, shape):
     return [_stack(columns[i * size:(i + 1) * size], shape[1:]) for i in range(shape[0])]
 
 
+def _by_columns(numbers, rows, columns):
+    """A matrix whose first column has the first numbers."""
+    return [[numbers[j * rows + i] for j in range(columns)] for i in range(rows)]
+
+
+def _in_order(nested):
+    """An array's numbers as the flat vector has them."""
+    if len(_shape(nested)) != 2:
+        return _numbers(nested)
+    return [row[j] for j in range(len(nested[0])) for row in nested]
+
+
 def _reshaped(x, shape):
     """A batch whose samples have another shape; the numbers keep their order."""
     x = to_list(x)
@@ -93,7 +105,7 @@ def count_parameters(layers):
 
 
 def parameter_views(layers, vector):
-    """Copies here, not views: the vector's next numbers fill each array, last index fastest."""
+    """Copies here, not views: the vector's next numbers fill each array, a matrix column after column."""
     vector = to_list(vector)
     position, cut = 0, []
     for layer in layers:
@@ -103,7 +115,7 @@ def parameter_views(layers, vector):
             for _ in range(_product(shape)):
                 numbers.append(vector[position])
                 position = position + 1
-            arrays[name] = to_array(_stack(numbers, shape))
+            arrays[name] = to_array(_by_columns(numbers, *shape) if len(shape) == 2 else _stack(numbers, shape))
         cut.append(arrays)
     return cut
 
@@ -205,7 +217,7 @@ class Network(Chain):
 
     def _collect(self, prefix):
         """The layers' arrays, row after row, as one vector."""
-        return to_array([number for array in self._arrays(prefix) for number in _numbers(to_list(array))])
+        return to_array([number for array in self._arrays(prefix) for number in _in_order(to_list(array))])
 
     def _deal(self):
         """The vector's numbers into the layers' arrays."""

@@ -1,7 +1,7 @@
 """A whole network in pure Python: 2 inputs, 3 tanh neurons, 2 classes, trained by any optimizer.
 
 Its 17 parameters are one flat list, in the order in which nnlib's network keeps them:
-W1 (3 rows of 2), b1 (3), W2 (2 rows of 3), b2 (2). A sample is a pair of floats, a label 0 or 1.
+W1 (2 columns of 3), b1 (3), W2 (3 columns of 2), b2 (2). A sample is a pair of floats, a label 0 or 1.
 """
 
 import math
@@ -10,12 +10,21 @@ INPUTS, HIDDEN, CLASSES = 2, 3, 2
 SIZE = HIDDEN * INPUTS + HIDDEN + CLASSES * HIDDEN + CLASSES
 
 
+def matrix(numbers, rows, columns):
+    """A list of rows, filled column after column."""
+    filled = [[0.0] * columns for _ in range(rows)]
+    for j in range(columns):
+        for i in range(rows):
+            filled[i][j] = float(next(numbers))
+    return filled
+
+
 def unpack(parameters):
     """The flat list as W1, b1, W2, b2."""
     numbers = iter(parameters)
-    W1 = [[float(next(numbers)) for _ in range(INPUTS)] for _ in range(HIDDEN)]
+    W1 = matrix(numbers, HIDDEN, INPUTS)
     b1 = [float(next(numbers)) for _ in range(HIDDEN)]
-    W2 = [[float(next(numbers)) for _ in range(HIDDEN)] for _ in range(CLASSES)]
+    W2 = matrix(numbers, CLASSES, HIDDEN)
     b2 = [float(next(numbers)) for _ in range(CLASSES)]
     return W1, b1, W2, b2
 
@@ -51,8 +60,8 @@ def sample_gradient(parameters, x, label):
     dlogits = [p[k] - (1.0 if k == label else 0.0) for k in range(CLASSES)]
     dhidden = [math.fsum(dlogits[k] * W2[k][i] for k in range(CLASSES)) for i in range(HIDDEN)]
     dz = [dhidden[i] * (1.0 - hidden[i] * hidden[i]) for i in range(HIDDEN)]
-    dW1 = [dz[i] * x[j] for i in range(HIDDEN) for j in range(INPUTS)]
-    dW2 = [dlogits[k] * hidden[i] for k in range(CLASSES) for i in range(HIDDEN)]
+    dW1 = [dz[i] * x[j] for j in range(INPUTS) for i in range(HIDDEN)]
+    dW2 = [dlogits[k] * hidden[i] for i in range(HIDDEN) for k in range(CLASSES)]
     return loss, dW1 + dz + dW2 + dlogits
 
 

@@ -274,9 +274,9 @@ def test_layers_hold_views_in_order():
     network = mlp(4, 3).build(2)
     network.parameters[...] = np.arange(network.parameter_count)
     first, _, second = network.layers
-    assert_array_equal(first.W, np.arange(8).reshape(4, 2))
+    assert_array_equal(first.W, np.arange(8).reshape(4, 2, order="F"))
     assert_array_equal(first.b, np.arange(8, 12).reshape(4, 1))
-    assert_array_equal(second.W, np.arange(12, 24).reshape(3, 4))
+    assert_array_equal(second.W, np.arange(12, 24).reshape(3, 4, order="F"))
     assert_array_equal(second.b, np.arange(24, 27).reshape(3, 1))
     for layer in (first, second):
         for name in "Wb":
@@ -293,7 +293,7 @@ def test_assigning_copies_into_the_vector(attribute):
     assert getattr(network, attribute) is vector and not np.shares_memory(vector, new)
     assert_array_equal(vector, new)
     array = network.layers[0].W if attribute == "parameters" else network.layers[0].dW
-    assert_array_equal(array, new[:6].reshape(3, 2))
+    assert_array_equal(array, new[:6].reshape(3, 2, order="F"))
     with pytest.raises(ShapeError, match=r"expected a vector shaped \(17,\), got \(16,\)"):
         setattr(network, attribute, np.zeros(16))
     with pytest.raises(ShapeError, match=r"got \(\)"):

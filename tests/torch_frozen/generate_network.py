@@ -62,7 +62,7 @@ def by_torch(name, parameters, x, labels, dtype="float64"):
     with torch.no_grad():
         for own, size in zip(model.parameters(), arrays):
             stop = start + int(np.prod(size))
-            own.copy_(torch.tensor(parameters[start:stop]).reshape(own.shape))
+            own.copy_(torch.tensor(parameters[start:stop].reshape(own.shape, order="F")))
             start = stop
     x = torch.tensor(np.moveaxis(x, -1, 0).copy(), dtype=getattr(torch, dtype), requires_grad=True)
     optimizer = torch.optim.SGD(model.parameters(), RATE)
@@ -81,8 +81,8 @@ def by_torch(name, parameters, x, labels, dtype="float64"):
 
 
 def flat(tensors):
-    """Tensors end to end."""
-    return np.concatenate([t.numpy().ravel() for t in tensors])
+    """Tensors end to end, matrices column after column."""
+    return np.concatenate([t.numpy().ravel(order="F") for t in tensors])
 
 
 if __name__ == "__main__":
