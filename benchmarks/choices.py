@@ -1,7 +1,6 @@
 """`python -m benchmarks.choices`: the measurements behind two choices of the library.
 
-1. The order of W in memory: row by row, or column by column. Only dW = dz xᵀ notices, and only when BLAS has
-   several threads.
+1. The order of W in memory: row by row, or column by column. It matters when BLAS has several threads.
 2. What a second core is best used for: BLAS's own threads inside each product, or half of the minibatch each.
 """
 import csv
@@ -20,35 +19,41 @@ from nnlib.optimizers import SGD
 from nnlib.training import MinibatchGradient, train_epoch
 
 FOLDER = Path(__file__).parents[1] / "book" / "results"
-ROUNDS, REPEATS = 7, 100
+ROUNDS, REPEATS = 9, 200
 
 
 def microseconds(work):
-    """Median time of one call."""
-    work()
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(REPEATS):
-            work()
-        times.append((time.perf_counter() - start) / REPEATS * 1e6)
-    return statistics.median(times)
+    """Mean time of one call, warm."""
+    for _ in range(REPEATS // 5):
+        work()
+    start = time.perf_counter()
+    for _ in range(REPEATS):
+        work()
+    return (time.perf_counter() - start) / REPEATS * 1e6
 
 
 def weight_order():
-    """Rows (what, BLAS threads, microseconds) for the three products of a 784-256 layer with 64 samples."""
+    """Rows (what, threads, microseconds) for the gradient of a minibatch, W and dW by rows or by columns."""
     rng = np.random.default_rng(0)
-    x = rng.random((64, 784), np.float32).T
-    dz, z, dx = (rng.random(shape, np.float32) for shape in ((256, 64), (256, 64), (784, 64)))
-    for order in "CF":
-        W = np.array(rng.random((256, 784), np.float32), order=order)
-        dW = np.empty_like(W)
-        products = {"W x": lambda: np.matmul(W, x, out=z), "dz xᵀ": lambda: np.matmul(dz, x.T, out=dW),
-                    "Wᵀ dz": lambda: np.matmul(W.T, dz, out=dx)}
-        for threads in (1, 2):
-            with threadpool_limits(threads, "blas"):
-                for name, work in products.items():
-                    yield [f"{name}, W by {'rows' if order == 'C' else 'columns'}", threads, microseconds(work)]
+    images, labels = rng.random((64, 784), np.float32), rng.integers(0, 10, 64)
+    for threads in (1, 2):
+        times = {"rows": [], "columns": []}
+        with threadpool_limits(threads, "blas"):
+            for _ in range(ROUNDS):
+                for order, found in times.items():
+                    gradient = MinibatchGradient(network_with(order), SoftmaxCrossEntropy(), images, labels)
+                    found.append(microseconds(lambda: gradient(np.arange(64), 64)))
+        yield from ([f"gradient, W by {order}", threads, statistics.median(t)] for order, t in times.items())
+
+
+def network_with(order):
+    """784-256-128-10 whose matrices are arrays of their own, in this order, instead of views of the flat vector."""
+    network = Network(Dense(256), ReLU(), Dense(128), ReLU(), Dense(10)).build((784,))
+    for layer in network.layers:
+        arrays = [{name: np.array(getattr(layer, prefix + name), order="F" if order == "columns" else "C")
+                   for name in layer.parameter_shapes} for prefix in ("", "d")]
+        layer.bind(*arrays)
+    return network
 
 
 def second_core():

@@ -43,13 +43,16 @@ def confusion_matrix(labels, predictions, classes=10):
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0:
-        raise DataError(f"labels: expected at least one, shaped (n,), got shape {labels.shape}")
+        raise DataError(f"labels: expected at least one, shaped (n,), "
+                        f"got shape {labels.shape}")
     numbers = 0
-    for name, values, step in (("labels", labels, classes), ("predictions", predictions, 1)):
+    named = (("labels", labels, classes), ("predictions", predictions, 1))
+    for name, values, step in named:
         try:
-            numbers += step * check_labels(values, len(labels), classes).astype(np.int64)
+            checked = check_labels(values, len(labels), classes)
         except DataError as error:
             raise DataError(f"{name}: {error}") from None
+        numbers += step * checked.astype(np.int64)
     return np.bincount(numbers, minlength=classes**2).reshape(classes, classes)
 
 # book/09-first-submission.md, "A file in exactly this format"
@@ -58,13 +61,13 @@ SUBMISSION_HEADER = "ImageId,Label"
 
 # book/09-first-submission.md, "A file in exactly this format"
 def write_submission(path, predictions):
-    """Write answers in the format of Kaggle's Digit Recognizer, ids from 1, lines ending in LF.
+    """Write answers in the format of Kaggle's Digit Recognizer.
 
-    The file is replaced as a whole or not at all.
+    Ids count from 1, lines end in LF. The file is replaced as a whole or not at all.
 
     Parameters
     ----------
-    path : path
+    path : str or Path
     predictions : array-like of integers from 0 to 9, shape (n,)
         In the order of the images.
 
@@ -75,17 +78,19 @@ def write_submission(path, predictions):
     """
     predictions = np.asarray(predictions)
     if predictions.ndim != 1 or len(predictions) == 0:
-        raise DataError(f"expected a digit for each image, shaped (n,), got shape {predictions.shape}; "
+        raise DataError(f"expected a digit for each image, shaped (n,), "
+                        f"got shape {predictions.shape}; "
                         "a network's outputs become digits by argmax(axis=1)")
     check_labels(predictions, len(predictions))
-    rows = [f"{number},{label}\n" for number, label in enumerate(predictions.tolist(), 1)]
+    numbered = enumerate(predictions.tolist(), 1)
+    rows = [f"{number},{label}\n" for number, label in numbered]
     text = "".join([SUBMISSION_HEADER, "\n", *rows])
     write_atomically(path, lambda file: file.write(text.encode("ascii")))
 
 
 # book/09-first-submission.md, "A file in exactly this format"
 class SubmissionError(DataError):
-    """A submission that is not in Kaggle's format; says in which line, what was expected and what came."""
+    """A submission not in Kaggle's format: in which line, what was expected, what came."""
 
 
 # book/09-first-submission.md, "A file in exactly this format"
@@ -100,25 +105,27 @@ def submission_lines(path):
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
-        raise SubmissionError(f"{path}: expected a file, got none to read ({error.strerror})") from None
+        raise SubmissionError(f"{path}: expected a file, got none to read "
+                              f"({error.strerror})") from None
     if not raw:
-        raise SubmissionError(f"{path}: expected {SUBMISSION_HEADER!r} in line 1, got an empty file")
+        raise SubmissionError(f"{path}: expected {SUBMISSION_HEADER!r} in line 1, "
+                              "got an empty file")
     if raw.startswith(b"\xef\xbb\xbf"):
-        raise SubmissionError(f"{path}, line 1: expected {SUBMISSION_HEADER!r} at the very beginning, "
-                              "got a byte-order mark before it")
+        raise SubmissionError(f"{path}, line 1: expected {SUBMISSION_HEADER!r} at the "
+                              "very beginning, got a byte-order mark before it")
     lines = raw.decode("ascii", "backslashreplace").replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
 # book/09-first-submission.md, "A file in exactly this format"
 def in_words(text):
-    """A piece of a file for an error message: quoted, cut if long, or the word nothing."""
+    """A piece of a file for a message: quoted, cut if long, or the word nothing."""
     return repr(text if len(text) <= 40 else text[:37] + "...") if text else "nothing"
 
 
 # book/09-first-submission.md, "A file in exactly this format"
 def id_fault(came, number, lines):
-    """What a wrong id means, as the end of an error message; "" if it is no plain number.
+    """What a wrong id means, to end an error message; "" if it is no plain number.
 
     Parameters
     ----------
@@ -142,7 +149,7 @@ def id_fault(came, number, lines):
 
 # book/09-first-submission.md, "A file in exactly this format"
 def submission_fault(lines, rows):
-    """The first thing wrong with the lines of a submission, with its line number; "" if nothing is.
+    """The first fault of a submission, with its line number; "" if there is none.
 
     Parameters
     ----------
@@ -155,16 +162,19 @@ def submission_fault(lines, rows):
     for number, line in enumerate(lines[1:], 1):
         where, (came, *rest) = f"line {number + 1}: expected ", line.split(",")
         if number > rows:
-            return f"{where}the end of the file after {rows:,} rows, got {in_words(line)}"
+            return (f"{where}the end of the file after {rows:,} rows, "
+                    f"got {in_words(line)}")
         if len(rest) != 1:
             return f"{where}'{number},' and a digit, got {in_words(line)}"
         if came != str(number):
-            return f"{where}ImageId {number}, got {in_words(came)}{id_fault(came, number, lines)}"
+            return (f"{where}ImageId {number}, got {in_words(came)}"
+                    f"{id_fault(came, number, lines)}")
         if len(rest[0]) != 1 or rest[0] not in "0123456789":
-            return f"{where}a Label from 0 to 9 for ImageId {number}, got {in_words(rest[0])}"
+            return (f"{where}a Label from 0 to 9 for ImageId {number}, "
+                    f"got {in_words(rest[0])}")
     if len(lines) <= rows:
-        return (f"line {len(lines) + 1}: expected ImageId {len(lines)}, got the end of the file: "
-                f"{len(lines) - 1:,} rows of {rows:,}")
+        return (f"line {len(lines) + 1}: expected ImageId {len(lines)}, "
+                f"got the end of the file: {len(lines) - 1:,} rows of {rows:,}")
     return ""
 
 
@@ -176,7 +186,7 @@ def validate_submission(path, rows=28_000):
 
     Parameters
     ----------
-    path : path
+    path : str or Path
     rows : int
         How many images there are to answer for.
 

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -37,6 +36,7 @@ __all__ = [
     "check_identity",
     "latest_checkpoint",
     "check_training",
+    "history_table",
     "keep_records",
     "fit",
 ]
@@ -237,7 +237,9 @@ def epoch_generator(seed, epoch):
 
     Parameters
     ----------
-    seed, epoch : int
+    seed : int
+    epoch : int
+        Counted from 1.
 
     Returns
     -------
@@ -401,10 +403,18 @@ def check_training(images, labels, loss, validation, patience, checkpoint, resum
 
 
 # book/08-training.md, "The whole loop"
+def history_table(rows):
+    """The epochs' rows as a DataFrame."""
+    import pandas   # here and not above: who only computes gradients need not load it
+
+    return pandas.DataFrame(rows)
+
+
+# book/08-training.md, "The whole loop"
 def keep_records(run, csv, folder, due):
     """After an epoch: the history so far as a CSV file, and a checkpoint if one is due."""
     if csv:
-        text = pd.DataFrame(run.rows).to_csv(index=False, lineterminator="\n")
+        text = history_table(run.rows).to_csv(index=False, lineterminator="\n")
         write_atomically(csv, lambda file: file.write(text.encode()))
     if folder and due:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -485,7 +495,7 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
         while len(run.rows) < epochs and not (patience and run.waited >= patience):
             start, epoch = time.perf_counter(), len(run.rows) + 1
             row = {"epoch": epoch, "learning_rate": optimizer.rate}
-            row["loss"] = train_epoch(gradient, optimizer, epoch_generator(seed, epoch - 1),
+            row["loss"] = train_epoch(gradient, optimizer, epoch_generator(seed, epoch),
                                       batch_size, accumulate)
             if validation is not None:
                 for name, value in evaluate(network, *validation, loss).items():
@@ -498,4 +508,4 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
             bar.update()
     if patience:
         network.parameters[...] = run.best
-    return pd.DataFrame(run.rows)
+    return history_table(run.rows)

@@ -162,9 +162,10 @@ def test_same_seed_same_bits(digits, threads):
 
 
 def test_every_epoch_has_its_own_order():
-    orders = [tuple(epoch_generator(seed, epoch).permutation(50)) for seed in range(3) for epoch in range(3)]
-    assert len(set(orders)) == 9
-    assert orders[4] == tuple(epoch_generator(1, 1).permutation(50))
+    orders = [tuple(epoch_generator(seed, epoch).permutation(50)) for seed in range(3) for epoch in (1, 2, 3)]
+    orders += [tuple(np.random.default_rng(seed).permutation(50)) for seed in range(3)]  # the initial weights' stream
+    assert len(set(orders)) == 12
+    assert orders[4] == tuple(epoch_generator(1, 2).permutation(50))
 
 
 # --- early stopping ---------------------------------------------------------------------------------------
