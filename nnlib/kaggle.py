@@ -90,7 +90,7 @@ def write_submission(path, predictions):
 
 # book/09-first-submission.md, "A file in exactly this format"
 class SubmissionError(DataError):
-    """A submission not in Kaggle's format: in which line, what was expected, what came."""
+    """Not in Kaggle's format; says in which line, what was expected and what came."""
 
 
 # book/09-first-submission.md, "A file in exactly this format"

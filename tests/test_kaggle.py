@@ -340,6 +340,23 @@ def test_probabilities_are_worth_something(short):
     assert sure.mean() > 0.99 and len(sure) > 6000
 
 
+def test_white_for_black_is_misread_with_certainty(short):
+    networks, _, _, held = short
+    for network in networks:
+        p = softmax(network.predict(1 - held[0]).T).T
+        assert right(p, held).mean() < 0.1 and p.max(axis=1).mean() > 0.6
+
+
+def test_weights_of_blank_pixels_only_decay(short):
+    """By exp(-10 · 5e-5 · the sum of the rates): momentum 0.9 multiplies by 10, the mean rate is half of 0.1."""
+    networks, _, learn, _ = short
+    blank = (learn[0] == 0).all(axis=0).ravel()
+    share = math.exp(-10 * 5e-5 * 0.05 * 3 * math.ceil(10_000 / 64))
+    for seed, network in enumerate(networks):
+        now, before = network.layers[1].W[:, blank], mlp().build((28, 28), seed).layers[1].W[:, blank]
+        assert blank.sum() > 50 and np.allclose(now, share * before, rtol=1e-3)  # the last steps' velocity is missing
+
+
 def test_the_average_has_at_most_the_average_loss_and_fewer_errors(short):
     _, outputs, _, held = short
     average, rows = sum(p.astype(float) for p in outputs) / 3, np.arange(4000)
