@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt                                             # no
 
 import course.notebook                                                      # noqa: E402, F401  the book's look
 
-TITLES = {"epoch": "one epoch, 60,000 images", "predict 1": "inference, one image at a time",
-          "predict 256": "inference, batches of 256", "peak MB": "peak memory"}
+TITLES = {"epoch": "one epoch", "predict 1": "inference, batch 1", "predict 256": "inference, batch 256",
+          "peak MB": "peak memory"}
 
 
 def draw(rows, path):
@@ -20,6 +20,7 @@ def draw(rows, path):
         bars = ax.barh(labels, ratios, color=["C0" if row[0].startswith("nnlib") else "0.75" for row in chosen])
         ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=7)
         ax.axvline(1, color="0.3", linewidth=0.8)
-        ax.set(title=title, xlim=(0, 1.25 * max(ratios)))
-    figure.supxlabel("times PyTorch eager's, same number of threads (less is better)")
+        ax.set_xlim(0, 1.3 * max(ratios))
+        ax.set_title(title, fontsize=9)
+    figure.supxlabel("times PyTorch eager's, same number of threads (less is better)", fontsize=9)
     figure.savefig(path, dpi=110)
