@@ -61,8 +61,9 @@ def site():
     """Build the site from the executed chapters."""
     from course import site as machine
 
+    print("building the site …", flush=True)
     try:
-        print(f"site: {machine.build() / 'index.html'}")
+        print(f"site: {machine.build(quiet=True) / 'index.html'}")
     except RuntimeError as error:
         sys.exit(str(error))
 

@@ -56,7 +56,7 @@ def numerical_gradient(f, x, step=6e-6):
 
 # book/05-backpropagation.md, "The checker"
 class GradientError(AssertionError):
-    """A gradient that disagrees with finite differences; the message says where and by how much."""
+    """A gradient that disagrees with finite differences; the message says where."""
 
 
 # book/05-backpropagation.md, "The checker"

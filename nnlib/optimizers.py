@@ -548,7 +548,7 @@ class SGD(Optimizer):
 
     def update(self, w, g, lr, scratch, v=None):
         if v is None:
-            sgd_step(w, g, lr, scratch=g)     # the gradient may go: one array less to read
+            sgd_step(w, g, lr, scratch=g)     # the gradient may go
         elif self.nesterov:
             nesterov_step(w, g, v, lr, self.momentum, scratch)
         else:

@@ -59,7 +59,7 @@ def targets_batch_last(y):
 
 # book/08-training.md, "One gradient, by one thread or by several"
 class MinibatchGradient:
-    """Leaves the gradient of some samples in `network.gradients`, by one thread or several.
+    """Leaves some samples' gradient in `network.gradients`, by one thread or several.
 
     Thread i works on the i-th run of the samples with a replica of the network: the
     same parameters, its own workspaces and gradients. The gradients are added in a
@@ -92,7 +92,7 @@ class MinibatchGradient:
         self.limit = threadpool_limits(1, "blas") if threads > 1 else nullcontext()
 
     def part(self, i, indices, count):
-        """Thread i's share of a gradient divided by `count`; returns its losses' sum."""
+        """Thread i's share of the gradient over `count`; returns its losses' sum."""
         network, loss = self.replicas[i], self.losses[i]
         x = batch_last(self.images[indices], network.dtype)
         y = targets_batch_last(self.labels[indices])
@@ -149,7 +149,7 @@ def accumulate_gradient(gradient, indices, batch_size):
 def train_epoch(gradient, optimizer, rng, batch_size, accumulate=1):
     """One pass over all samples in random order; returns the mean of their losses.
 
-    A step is taken after every `accumulate` minibatches of `batch_size`, whose gradients
+    A step is taken after every `accumulate` minibatches, whose gradients
     are summed: it equals a step on one minibatch of batch_size * accumulate samples, up
     to rounding. The last step of an epoch has what is left. Each sample's loss is taken
     just before the step it contributes to.
@@ -184,7 +184,7 @@ def accuracy(outputs, labels):
     Parameters
     ----------
     outputs : ndarray, shape (n, classes)
-        Logits or probabilities, samples first; the first of equal ones counts as largest.
+        Logits or probabilities, samples first; of equal ones the first is the largest.
     labels : ndarray of int, shape (n,)
 
     Returns
@@ -205,7 +205,7 @@ def accuracy(outputs, labels):
 
 # book/08-training.md, "How good is it?"
 def evaluate(network, images, labels, loss=None, batch_size=256):
-    """Loss and, for integer labels, accuracy on samples the network does not learn from.
+    """Loss and, for integer labels, accuracy on samples not learned from.
 
     Parameters
     ----------
@@ -225,7 +225,8 @@ def evaluate(network, images, labels, loss=None, batch_size=256):
     """
     outputs, labels = network.predict(images, batch_size), np.asarray(labels)
     loss = loss or SoftmaxCrossEntropy()
-    result = {"loss": loss.forward(np.moveaxis(outputs, 0, -1), targets_batch_last(labels))}
+    outputs_last = np.moveaxis(outputs, 0, -1)
+    result = {"loss": loss.forward(outputs_last, targets_batch_last(labels))}
     if np.issubdtype(labels.dtype, np.integer):
         result["accuracy"] = accuracy(outputs, labels)
     return result
@@ -250,7 +251,7 @@ def epoch_generator(seed, epoch):
 
 # book/08-training.md, "What a run must remember"
 def write_atomically(path, write):
-    """Write a file so that a stop at any moment leaves the old one or the new one, whole.
+    """Write a file so that a stop at any moment leaves the old or the new one, whole.
 
     Parameters
     ----------
@@ -277,7 +278,7 @@ class CheckpointError(ValueError):
 
 # book/08-training.md, "What a run must remember"
 def write_checkpoint(path, header, arrays):
-    """Write a dict of plain values and a dict of arrays into one .npz file, atomically."""
+    """Write a dict of plain values and one of arrays into one .npz file, atomically."""
     text = json.dumps({"version": CHECKPOINT_VERSION, **header}).encode()
     header = np.frombuffer(text, np.uint8)
     write_atomically(path, lambda file: np.savez(file, header=header, **arrays))
@@ -290,7 +291,7 @@ def read_checkpoint(path):
     Raises
     ------
     CheckpointError
-        For a file that is missing, damaged, something else, or of another format version.
+        For a file that is missing, damaged, something else, or of another version.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -334,7 +335,7 @@ class Run:
         return json.loads(json.dumps(described))
 
     def note(self, row):
-        """Add an epoch's row; keep the weights if its validation loss is the lowest so far."""
+        """Add an epoch's row; keep the weights if its validation loss is the lowest."""
         self.rows.append(row)
         self.waited += 1
         if row.get("val_loss", float("inf")) < self.best_loss:
@@ -399,7 +400,8 @@ def check_training(images, labels, loss, validation, patience, checkpoint, resum
         raise ValueError("early stopping needs data to watch: "
                          "expected validation=(images, labels), got None")
     if resume and checkpoint is None:
-        raise ValueError("resuming needs a folder: expected checkpoint=FOLDER, got None")
+        raise ValueError("resuming needs a folder: "
+                         "expected checkpoint=FOLDER, got None")
 
 
 # book/08-training.md, "The whole loop"
@@ -412,7 +414,7 @@ def history_table(rows):
 
 # book/08-training.md, "The whole loop"
 def keep_records(run, csv, folder, due):
-    """After an epoch: the history so far as a CSV file, and a checkpoint if one is due."""
+    """After an epoch: the history so far as a CSV, and a checkpoint if one is due."""
     if csv:
         text = history_table(run.rows).to_csv(index=False, lineterminator="\n")
         write_atomically(csv, lambda file: file.write(text.encode()))
@@ -450,7 +452,7 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     accumulate : int
         Minibatches whose gradients are summed for one step.
     threads : int
-        Each minibatch is split over this many threads. The same number gives the same bits.
+        Each minibatch is split over these. The same number gives the same bits.
     patience : int, optional
         Stop after so many epochs without a lower validation loss. The best weights are
         put back at the end.
@@ -477,7 +479,7 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     CheckpointError
         For a checkpoint that is damaged or belongs to another run.
     FloatingPointError
-        When the loss or a gradient is no longer finite; the bad step has not been taken.
+        When the loss or a gradient is no longer finite; the bad step was not taken.
     """
     loss = loss or SoftmaxCrossEntropy()
     check_training(images, labels, loss, validation, patience, checkpoint, resume,
