@@ -11,6 +11,7 @@ network      Networks
 optimizers   Optimizers
 training     Training
 kaggle       A first submission
+pooling      Pooling
 """
 
 __version__ = "0.1.0"
