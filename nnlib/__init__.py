@@ -11,6 +11,7 @@ network      Networks
 optimizers   Optimizers
 training     Training
 kaggle       A first submission
+convolution  Convolution
 pooling      Pooling
 """
 

@@ -143,11 +143,13 @@ def parse_idx(raw, name="IDX data"):
     good = len(raw) >= 4 and raw[:2] == b"\0\0" and raw[2] in IDX_TYPES
     if not good or not 1 <= raw[3] <= 32:
         raise DataError(f"{name}: expected an IDX file (bytes 00 00, a type from 08 to "
-                        f"0e, 1 to 32 dimensions), got {raw[:4].hex(' ') or 'no bytes'}")
+                        "0e, 1 to 32 dimensions), "
+                        f"got {raw[:4].hex(' ') or 'no bytes'}")
     dtype, dimensions = np.dtype(IDX_TYPES[raw[2]]), raw[3]
     start = 4 + 4 * dimensions
     if len(raw) < start:
-        raise DataError(f"{name}: expected a header of {start} bytes, got {len(raw)} bytes")
+        raise DataError(f"{name}: expected a header of {start} bytes, "
+                        f"got {len(raw)} bytes")
     shape = struct.unpack(f">{dimensions}I", raw[4:start])
     count = math.prod(shape)
     expected = start + count * dtype.itemsize
@@ -209,7 +211,8 @@ def data_folder():
     chosen = os.environ.get("NNLIB_DATA")
     if chosen:
         if not Path(chosen).is_dir():
-            raise MissingFile(f"NNLIB_DATA names {chosen!r}, expected an existing folder")
+            raise MissingFile(f"NNLIB_DATA names {chosen!r}, "
+                              "expected an existing folder")
         return Path(chosen)
     for place in (Path.cwd(), *Path.cwd().parents):
         if any((place / "data").glob("train-images-idx3-ubyte*")):
@@ -594,8 +597,8 @@ def read_kaggle_csv(path):
         missing = [c for c in pixels if c not in columns]
         extra = [c for c in columns if c not in pixels and c != "label"]
         if missing or extra:
-            raise DataError(f"{path}: expected columns pixel0 to pixel783 and maybe label, "
-                            f"got {len(columns)} columns; "
+            raise DataError(f"{path}: expected columns pixel0 to pixel783 and maybe "
+                            f"label, got {len(columns)} columns; "
                             f"missing: {', '.join(missing[:3]) or 'none'}, "
                             f"not expected: {', '.join(extra[:3]) or 'none'}")
         table = np.concatenate(list(read_blocks(file, columns, np.uint8, path)))
@@ -661,14 +664,15 @@ def read_digit_recognizer(train, test):
     """Read Kaggle's train.csv and test.csv; see `load_digit_recognizer`."""
     for file, other in ((train, test), (test, train)):
         if not file.exists():
-            raise MissingFile(f"{file}: no such file, but {other.name} is there; Kaggle's "
-                              "two files come together (with neither, a stand-in is used)")
+            raise MissingFile(f"{file}: no such file, but {other.name} is there; "
+                              "Kaggle's two files come together (with neither, a "
+                              "stand-in is used)")
     parts = []
     for file, rows, labelled in ((train, 42_000, True), (test, 28_000, False)):
         images, labels = read_kaggle_csv(file)
         if (labels is not None) != labelled:
-            raise DataError(f"{file}: expected {'a' if labelled else 'no'} column label, "
-                            f"got {'one' if labels is not None else 'none'}")
+            raise DataError(f"{file}: expected {'a' if labelled else 'no'} column "
+                            f"label, got {'one' if labels is not None else 'none'}")
         if len(images) != rows:
             raise DataError(f"{file}: expected {rows:,} rows, got {len(images):,}: "
                             "is it cut off?")
@@ -855,7 +859,8 @@ class Frame:
             self.columns = json.loads(require_file(names).read_text("utf-8"))
             self.values = map_array(require_file(values))
         except MissingFile:
-            raise MissingFile(f"{path}: no frame there; csv_to_frame makes one") from None
+            raise MissingFile(f"{path}: no frame there; "
+                              "csv_to_frame makes one") from None
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: damaged frame: {error}") from None
         self.shape = self.values.shape

@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 
+from course.chapter import read_chapter
 from course.environment import ROOT
 from course.stages import check_tests, check_unchanged
 from course.tangle import tangle
@@ -43,3 +44,11 @@ def test_a_modules_tests_need_no_later_chapter(modules, k):
 def test_the_machinery_stays_readable():
     for path in sorted((ROOT / "course").glob("*.py")):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LONG, path.name
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=stem)
+def test_no_visible_code_line_scrolls_on_the_page(path):
+    """A page shows 88 columns; folded cells may be wider."""
+    for cell in read_chapter(path, ROOT).code:
+        if "hide-input" not in cell.tags:
+            assert max(map(len, cell.source.splitlines())) <= 88, f"{path.name}:{cell.line}"

@@ -1,0 +1,132 @@
+"""`python -m benchmarks.convolution`: what chapter 10 quotes, one thread, float32, medians.
+
+1. Seven loops and im2col for one small layer.
+2. im2col, the product and col2im when the same numbers lie in memory in three different orders.
+3. The size of a band against the time of a forward and a backward pass.
+"""
+import csv
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from nnlib import convolution as module
+from nnlib.convolution import Convolution, convolution
+
+FILE = Path(__file__).parents[1] / "book" / "results" / "convolution.csv"
+ROUNDS = 9
+
+
+def milliseconds(work, repeats):
+    """Median over the rounds of the mean time of one call, warm."""
+    found = []
+    work()
+    for _ in range(ROUNDS if repeats > 1 else 3):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            work()
+        found.append((time.perf_counter() - start) / repeats * 1e3)
+    return statistics.median(found)
+
+
+def seven_loops(x, W):
+    """The loops of chapter 10, in the same order."""
+    channels, height, width, batch = x.shape
+    filters, _, kh, kw = W.shape
+    z = np.zeros((filters, height - kh + 1, width - kw + 1, batch))
+    for f, r, c, n in np.ndindex(z.shape):
+        for k in range(channels):
+            for i in range(kh):
+                for j in range(kw):
+                    z[f, r, c, n] += W[f, k, i, j] * x[k, r + i, c + j, n]
+    return z
+
+
+def loops_or_columns():
+    """Rows for 8 filters of 3x3 on 16 digits."""
+    rng = np.random.default_rng(0)
+    x, W = rng.random((1, 28, 28, 16), np.float32), rng.random((8, 1, 3, 3), np.float32)
+    assert np.allclose(seven_loops(x, W), convolution(x, W), atol=1e-4)
+    yield "loops", "seven loops", milliseconds(lambda: seven_loops(x, W), 1)
+    yield "loops", "im2col and a product", milliseconds(lambda: convolution(x, W), 100)
+
+
+def layouts(channels=8, filters=16, size=14, batch=64):
+    """Rows for 3x3 on images padded by 1: the same windows, whole, in three orders of the axes.
+
+    Each layout's columns are the ones it can fill with the longest runs and multiply without a copy.
+    """
+    rng = np.random.default_rng(0)
+    x, side = rng.random((channels, size + 2, size + 2, batch), np.float32), slice(None)
+    W = rng.random((filters, channels, 3, 3), np.float32)
+    orders = {"batch last": (0, 1, 2, 3), "channels last": (3, 1, 2, 0), "batch first": (3, 0, 1, 2)}
+    for name, order in orders.items():
+        image = np.ascontiguousarray(x.transpose(order))
+        if name == "batch last":                        # (C, 3, 3, OH, OW, N): W times a matrix
+            columns = np.empty((channels, 3, 3, size, size, batch), np.float32)
+            pixels, place = [(side, slice(i, i + size), slice(j, j + size)) for i in range(3) for j in range(3)], 1
+            left, right = W.reshape(filters, -1), columns.reshape(channels * 9, -1)
+        elif name == "channels last":                   # (N, OH, OW, 3, 3, C): a matrix times W
+            columns = np.empty((batch, size, size, 3, 3, channels), np.float32)
+            pixels, place = [(side, slice(i, i + size), slice(j, j + size)) for i in range(3) for j in range(3)], 3
+            left = columns.reshape(-1, 9 * channels)
+            right = np.ascontiguousarray(W.transpose(2, 3, 1, 0).reshape(-1, filters))
+        else:                                           # (N, C, 3, 3, OH, OW): a product for each image
+            columns = np.empty((batch, channels, 3, 3, size, size), np.float32)
+            pixels = [(side, side, slice(i, i + size), slice(j, j + size)) for i in range(3) for j in range(3)]
+            place, left, right = 2, W.reshape(filters, -1), columns.reshape(batch, channels * 9, -1)
+        windows = [(*[side] * place, i, j) for i in range(3) for j in range(3)]
+        product, back = np.matmul(left, right), np.zeros_like(image)
+
+        def im2col():
+            for window, pixel in zip(windows, pixels):
+                columns[window] = image[pixel]
+
+        def col2im():
+            for window, pixel in zip(windows, pixels):
+                back[pixel] += columns[window]
+
+        yield name, "im2col", milliseconds(im2col, 50)
+        yield name, "product", milliseconds(lambda: np.matmul(left, right, out=product), 50)
+        yield name, "col2im", milliseconds(col2im, 50)
+
+
+def band_sizes(channels, filters, size, batch=64):
+    """Rows (megabytes of a band) for a forward and backward pass of a layer of 3x3 kernels."""
+    rng = np.random.default_rng(0)
+    layer = Convolution(filters, 3)
+    out = layer.build((channels, size, size))
+    layer.allocate().initialize(rng)
+    x, dz = rng.random((channels, size, size, batch), np.float32), rng.random((*out, batch), np.float32)
+    row, found, kept = channels * 9 * out[2] * batch * 4, {}, module.BAND_BYTES
+    for _ in range(ROUNDS):                             # interleaved: the machine is not always equally busy
+        for rows in (1, 2, 3, 4, 6, 8, 12, out[1]):
+            module.BAND_BYTES = rows * row
+            layer.forward(x)
+            start = time.perf_counter()
+            layer.forward(x)
+            layer.backward(dz)
+            found.setdefault(rows, []).append((time.perf_counter() - start) * 1e3)
+    module.BAND_BYTES = kept
+    yield from ((f"bands {channels}-{filters}", f"{rows * row / 2**20:.2f}", statistics.median(times))
+                for rows, times in found.items())
+
+
+def main():
+    """Measure, print, and write book/results/convolution.csv."""
+    with threadpool_limits(1, "blas"):
+        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26)
+    rows = [(part, what, f"{ms:.3g}") for part, what, ms in found]
+    blas = threadpool_info()[0]
+    with open(FILE, "w", newline="", encoding="utf-8") as file:
+        file.write(f"# command: python -m benchmarks.convolution\n# BLAS: {blas['internal_api']} {blas['version']} "
+                   f"({blas['architecture']} kernels), one thread, NumPy {np.__version__}\n")
+        csv.writer(file, lineterminator="\n").writerows([["part", "what", "milliseconds"], *rows])
+    for row in rows:
+        print("{:15} {:22} {:>8} ms".format(*row))
+
+
+if __name__ == "__main__":
+    main()

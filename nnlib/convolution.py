@@ -1,0 +1,594 @@
+# Generated from book/10-convolution.md by `python -m course tangle`.
+# Do not edit: change the chapter, then tangle again.
+"""Convolution."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from nnlib.dense import Layer, ShapeError, dense_db, expect_shape, he_normal
+
+__all__ = [
+    "whole",
+    "pair",
+    "output_size",
+    "same_padding",
+    "margins",
+    "Geometry",
+    "geometry",
+    "fresh",
+    "padded_shape",
+    "crop",
+    "pad_image",
+    "window_slices",
+    "im2col",
+    "BAND_BYTES",
+    "bands",
+    "expect_groups",
+    "convolution",
+    "convolution_dW",
+    "col2im",
+    "convolution_dx",
+    "check_moves",
+    "with_channels",
+    "initialize_filters",
+    "filter_settings",
+    "Convolution",
+]
+
+
+# book/10-convolution.md, "Where a kernel fits"
+def whole(name, value, least=1):
+    """The value as an int; ValueError unless it is a whole number, `least` or more."""
+    if not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"expected {name} to be a whole number >= {least}, "
+                         f"got {value!r}")
+    return int(value)
+
+
+# book/10-convolution.md, "Where a kernel fits"
+def pair(name, value, least=1):
+    """Two whole numbers (down, across) from one number or two.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the message.
+    value : int or (int, int)
+    least : int
+        The smallest number allowed.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(value, tuple | list):
+        value = value, value
+    if len(value) != 2:
+        raise ValueError(f"expected {name} to be one number or two, got {value!r}")
+    return whole(name, value[0], least), whole(name, value[1], least)
+
+
+# book/10-convolution.md, "Where a kernel fits"
+def output_size(size, kernel, stride=1, padding=0, dilation=1):
+    """How many places a kernel has along one axis.
+
+    Parameters
+    ----------
+    size, kernel : int
+        Numbers of the image and of the kernel along this axis.
+    stride : int
+        From one place to the next.
+    padding : int or (int, int)
+        Zeros added on each side, or before and after.
+    dilation : int
+        From one number of the kernel to the next; 1 leaves no holes.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ShapeError
+        If the kernel does not fit even once.
+    ValueError
+        If a setting is not a whole number, or is too small.
+    """
+    before, after = pair("padding", padding, least=0)
+    room, span = before + size + after, dilation * (kernel - 1) + 1
+    if span > room:
+        raise ShapeError(f"a kernel of {kernel} with dilation {dilation} spans {span}: "
+                         f"expected at most {room} ({before} + {size} + {after})")
+    return (room - span) // stride + 1
+
+
+# book/10-convolution.md, "Same"
+def same_padding(size, kernel, stride=1, dilation=1):
+    """The zeros (before, after) that give an axis ceil(size / stride) places.
+
+    An odd one goes after. Parameters as in `output_size`.
+    """
+    places = -(-size // stride)
+    missing = (places - 1) * stride + dilation * (kernel - 1) + 1 - size
+    return max(missing, 0) // 2, (max(missing, 0) + 1) // 2
+
+
+# book/10-convolution.md, "Same"
+def margins(padding, size, kernel, stride, dilation):
+    """Any way to ask for padding as ((top, bottom), (left, right)).
+
+    Parameters
+    ----------
+    padding : int, (int, int), ((int, int), (int, int)) or "same"
+    size, kernel, stride, dilation : (int, int)
+        Down and across.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(padding, str):
+        if padding != "same":
+            raise ValueError("expected padding to be a whole number >= 0 or 'same', "
+                             f"got {padding!r}")
+        return tuple(map(same_padding, size, kernel, stride, dilation))
+    two = isinstance(padding, tuple | list) and len(padding) == 2
+    down, across = padding if two else (padding, padding)
+    return pair("padding", down, least=0), pair("padding", across, least=0)
+
+
+# book/10-convolution.md, "Same"
+class Geometry(NamedTuple):
+    """Where a kernel goes on an image; each pair is down, then across."""
+    kernel: tuple
+    stride: tuple
+    dilation: tuple
+    padding: tuple       # ((top, bottom), (left, right))
+    out: tuple           # places
+
+
+# book/10-convolution.md, "Same"
+def geometry(size, kernel, stride=1, padding=0, dilation=1):
+    """Settings as users write them, worked out for images of one size.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    kernel, stride, dilation : int or (int, int)
+    padding : int, (int, int), ((top, bottom), (left, right)) or "same"
+
+    Returns
+    -------
+    Geometry
+
+    Raises
+    ------
+    ShapeError
+        If the kernel does not fit.
+    ValueError
+        If a setting makes no sense.
+    """
+    kernel, stride = pair("kernel", kernel), pair("stride", stride)
+    dilation = pair("dilation", dilation)
+    padding = margins(padding, size, kernel, stride, dilation)
+    out = tuple(map(output_size, size, kernel, stride, padding, dilation))
+    return Geometry(kernel, stride, dilation, padding, out)
+
+
+# book/10-convolution.md, "Zeros around"
+def fresh(name, shape, dtype):
+    """A new array: the workspace of who has none (see `Layer.workspace`)."""
+    return np.empty(shape, dtype)
+
+
+# book/10-convolution.md, "Zeros around"
+def padded_shape(x_shape, padding):
+    """The shape of images (channels, height, width, batch) with zeros around them.
+
+    Parameters
+    ----------
+    x_shape : tuple of int
+    padding : ((top, bottom), (left, right))
+    """
+    channels, height, width, batch = x_shape
+    return channels, height + sum(padding[0]), width + sum(padding[1]), batch
+
+
+# book/10-convolution.md, "Zeros around"
+def crop(x, padding):
+    """The images without their padding, a view: the inverse of `pad_image`."""
+    (top, bottom), (left, right) = padding
+    return x[:, top:x.shape[1] - bottom, left:x.shape[2] - right]
+
+
+# book/10-convolution.md, "Zeros around"
+def pad_image(x, padding, workspace=fresh):
+    """Zeros around images.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+    padding : ((top, bottom), (left, right))
+    workspace : callable (name, shape, dtype) -> ndarray
+        Where the array comes from.
+
+    Returns
+    -------
+    ndarray, shape (channels, top + height + bottom, left + width + right, batch)
+        In C order. x itself if nothing is added and it is in that order already.
+    """
+    shape = padded_shape(x.shape, padding)
+    if shape == x.shape and x.flags.c_contiguous:
+        return x
+    padded = workspace("padded", shape, x.dtype)
+    (top, bottom), (left, right) = padding
+    padded[:, :top] = padded[:, shape[1] - bottom:] = 0
+    padded[:, :, :left] = padded[:, :, shape[2] - right:] = 0
+    crop(padded, padding)[...] = x
+    return padded
+
+
+# book/10-convolution.md, "im2col"
+def window_slices(columns_shape, stride, dilation, rows=None):
+    """For each number of a kernel, the pixels that it meets.
+
+    Parameters
+    ----------
+    columns_shape : tuple of int
+        (channels, kh, kw, rows, out_width, batch), see `im2col`.
+    stride, dilation : int or (int, int)
+    rows : (int, int), optional
+        Which output rows these are: the first, and the one after the last.
+
+    Yields
+    ------
+    i, j : int
+        Which number of the kernel.
+    down, across : slice
+        Of the padded image.
+    """
+    _, kh, kw, height, width, _ = columns_shape
+    (sy, sx), (dy, dx) = pair("stride", stride), pair("dilation", dilation)
+    top = rows[0] * sy if rows else 0
+    for i in range(kh):
+        down = slice(top + i * dy, top + i * dy + (height - 1) * sy + 1, sy)
+        for j in range(kw):
+            across = slice(j * dx, j * dx + (width - 1) * sx + 1, sx)
+            yield i, j, down, across
+
+
+# book/10-convolution.md, "im2col"
+def im2col(x, kernel, stride=1, dilation=1, rows=None, out=None):
+    """Every window of the images as a column.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+        Padded already.
+    kernel, stride, dilation : int or (int, int)
+    rows : (int, int), optional
+        Only these output rows: the first, and the one after the last.
+    out : ndarray, optional
+        Filled and returned instead of a new array.
+
+    Returns
+    -------
+    ndarray, shape (channels, kh, kw, rows, out_width, batch)
+        Reshaped to (channels * kh * kw, -1) it is a matrix whose columns are windows.
+    """
+    if out is None:
+        g = geometry(x.shape[1:3], kernel, stride, 0, dilation)
+        first, stop = rows or (0, g.out[0])
+        out = np.empty((len(x), *g.kernel, stop - first, g.out[1], x.shape[3]), x.dtype)
+    for i, j, down, across in window_slices(out.shape, stride, dilation, rows):
+        out[:, i, j] = x[:, down, across]
+    return out
+
+# book/10-convolution.md, "One product, a band at a time"
+BAND_BYTES = 2 * 1024 * 1024
+
+
+# book/10-convolution.md, "One product, a band at a time"
+def bands(x_shape, g, dtype, workspace=fresh):
+    """The output rows in bands whose columns fit in about BAND_BYTES.
+
+    Parameters
+    ----------
+    x_shape : tuple of int
+        (channels, height, width, batch).
+    g : Geometry
+    dtype : dtype
+    workspace : callable (name, shape, dtype) -> ndarray
+
+    Yields
+    ------
+    rows : (int, int)
+        The first output row, and the one after the last.
+    columns : ndarray, shape (channels, kh, kw, rows, out_width, batch)
+        Room for the band's columns, the same for every band.
+    """
+    height, width = g.out
+    per_row = x_shape[0] * math.prod(g.kernel) * width * x_shape[3]
+    count = -(-height // max(1, BAND_BYTES // (per_row * np.dtype(dtype).itemsize)))
+    step = -(-height // count)
+    room = workspace("columns", (step * per_row,), dtype)
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        columns = room[:(stop - start) * per_row]
+        yield (start, stop), columns.reshape(x_shape[0], *g.kernel, stop - start,
+                                             width, x_shape[3])
+
+
+# book/10-convolution.md, "Groups"
+def expect_groups(channels, filters, W_channels, groups):
+    """Refuse numbers of channels and filters that cannot be cut into groups.
+
+    Raises
+    ------
+    ShapeError
+    """
+    if groups < 1 or channels % groups or filters % groups:
+        raise ShapeError(f"expected channels and filters that {groups} groups divide, "
+                         f"got {channels} and {filters}")
+    if W_channels * groups != channels:
+        raise ShapeError(f"expected filters with {channels // groups} channels "
+                         f"({channels} in {groups} groups), got {W_channels}")
+
+
+# book/10-convolution.md, "Groups"
+def convolution(x, W, b=None, stride=1, padding=0, dilation=1, groups=1,
+                workspace=fresh):
+    """Slide filters over images: cross-correlation, as all libraries call convolution.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+    W : ndarray, shape (filters, channels // groups, kh, kw)
+    b : ndarray, shape (filters, 1), optional
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), ((top, bottom), (left, right)) or "same"
+    groups : int
+        Filters and channels are cut into so many groups that do not see each other.
+    workspace : callable (name, shape, dtype) -> ndarray
+        Where large arrays come from, the result among them.
+
+    Returns
+    -------
+    ndarray, shape (filters, out_height, out_width, batch)
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit each other, or the kernel does not fit on the image.
+    ValueError
+        If a setting makes no sense.
+    """
+    x, W = np.asarray(x, np.result_type(x, W)), np.asarray(W)
+    expect_shape("convolution", "x", x.shape, ("channels", "height", "width", "batch"))
+    expect_shape("convolution", "W", W.shape, ("filters", "channels", "kh", "kw"))
+    expect_groups(len(x), len(W), W.shape[1], groups)
+    g = geometry(x.shape[1:3], W.shape[2:], stride, padding, dilation)
+    x = pad_image(x, g.padding, workspace)
+    z = workspace("z", (len(W), *g.out, x.shape[3]), x.dtype)
+    W = W.reshape(groups, len(W) // groups, -1)
+    for rows, columns in bands(x.shape, g, x.dtype, workspace):
+        im2col(x, *g[:3], rows, columns)
+        band = z[:, slice(*rows)].reshape(*W.shape[:2], -1)
+        np.matmul(W, columns.reshape(groups, W.shape[2], -1), out=band)
+        if b is not None:
+            band += b.reshape(groups, -1, 1)
+    return z
+
+
+# book/10-convolution.md, "The way back"
+def convolution_dW(dz, x, kernel, stride=1, padding=0, dilation=1, groups=1,
+                   out=None, workspace=fresh):
+    """The filters' gradient of `convolution`, summed over places and the batch.
+
+    Parameters
+    ----------
+    dz : ndarray, shape (filters, out_height, out_width, batch)
+        The upstream gradient.
+    x : ndarray, shape (channels, height, width, batch)
+    kernel : int or (int, int)
+    stride, padding, dilation, groups, workspace
+        As given to `convolution`.
+    out : ndarray, shape (filters, channels // groups, kh, kw), optional
+        Filled and returned instead of a new array.
+
+    Returns
+    -------
+    ndarray, shape (filters, channels // groups, kh, kw)
+
+    Raises
+    ------
+    ShapeError, ValueError
+        As `convolution`; also if dz is not shaped like its output.
+    """
+    g = geometry(x.shape[1:3], kernel, stride, padding, dilation)
+    expect_groups(len(x), len(dz), len(x) // groups, groups)
+    expect_shape("convolution_dW", "dz", dz.shape, (len(dz), *g.out, x.shape[3]))
+    x = pad_image(x, g.padding, workspace)
+    shape = groups, len(x) // groups * math.prod(g.kernel), len(dz) // groups
+    dW, part = np.zeros(shape, dz.dtype), np.empty(shape, dz.dtype)     # transposed
+    for rows, columns in bands(x.shape, g, x.dtype, workspace):
+        im2col(x, *g[:3], rows, columns)
+        band = dz[:, slice(*rows)].reshape(groups, shape[2], -1)
+        columns = columns.reshape(*shape[:2], -1)
+        dW += np.matmul(columns, band.swapaxes(1, 2), out=part)
+    dW = dW.swapaxes(1, 2).reshape(len(dz), -1, *g.kernel)
+    return dW if out is None else np.positive(dW, out=out)
+
+
+# book/10-convolution.md, "Back to the image"
+def col2im(columns, x_shape, stride=1, dilation=1, rows=None, out=None):
+    """The adjoint of `im2col`: every number is added to the pixel it came from.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (channels, kh, kw, rows, out_width, batch)
+    x_shape : tuple of int
+        (channels, height, width, batch) of the images, padded.
+    stride, dilation : int or (int, int)
+    rows : (int, int), optional
+        Which output rows the columns belong to: the first, and the one after the last.
+    out : ndarray, shape x_shape, optional
+        Added to and returned; without it, an array of zeros is.
+
+    Returns
+    -------
+    ndarray, shape x_shape
+    """
+    out = np.zeros(x_shape, columns.dtype) if out is None else out
+    for i, j, down, across in window_slices(columns.shape, stride, dilation, rows):
+        out[:, down, across] += columns[:, i, j]
+    return out
+
+
+# book/10-convolution.md, "Back to the image"
+def convolution_dx(dz, W, x_shape, stride=1, padding=0, dilation=1, groups=1,
+                   workspace=fresh):
+    """The input's gradient of `convolution`.
+
+    Parameters
+    ----------
+    dz : ndarray, shape (filters, out_height, out_width, batch)
+        The upstream gradient.
+    W : ndarray, shape (filters, channels // groups, kh, kw)
+    x_shape : tuple of int
+        (channels, height, width, batch).
+    stride, padding, dilation, groups, workspace
+        As given to `convolution`.
+
+    Returns
+    -------
+    ndarray, shape x_shape
+
+    Raises
+    ------
+    ShapeError, ValueError
+        As `convolution`; also if dz is not shaped like its output.
+    """
+    g = geometry(x_shape[1:3], W.shape[2:], stride, padding, dilation)
+    expect_groups(x_shape[0], len(W), W.shape[1], groups)
+    expect_shape("convolution_dx", "dz", dz.shape, (len(W), *g.out, x_shape[3]))
+    shape = padded_shape(x_shape, g.padding)
+    dx = workspace("dx", shape, dz.dtype)
+    dx[...] = 0
+    W = W.reshape(groups, len(W) // groups, -1)
+    for rows, columns in bands(shape, g, dz.dtype, workspace):
+        band = dz[:, slice(*rows)].reshape(*W.shape[:2], -1)
+        np.matmul(W.swapaxes(1, 2), band, out=columns.reshape(groups, W.shape[2], -1))
+        col2im(columns, shape, g.stride, g.dilation, rows, dx)
+    return crop(dx, g.padding)
+
+
+# book/10-convolution.md, "The layer"
+def check_moves(stride, padding, dilation, init):
+    """Refuse what makes no sense whatever the images; ValueError. Returns the first
+    three, stride and dilation as pairs."""
+    if not callable(init):
+        raise ValueError(f"Convolution: expected a callable init, got {init!r}")
+    stride, dilation = pair("stride", stride), pair("dilation", dilation)
+    margins(padding, (1, 1), (1, 1), stride, dilation)
+    return stride, padding, dilation
+
+
+# book/10-convolution.md, "The layer"
+def with_channels(input_shape):
+    """One sample's shape as (channels, height, width): (height, width) has one channel.
+
+    Raises
+    ------
+    ShapeError
+        If it is neither.
+    """
+    shape = (1, *input_shape) if len(input_shape) == 2 else tuple(input_shape)
+    expect_shape("Convolution", "one sample", shape, ("channels", "height", "width"))
+    return shape
+
+
+# book/10-convolution.md, "The layer"
+def initialize_filters(layer, rng):
+    """Starting weights from the layer's `init`; ShapeError if they do not fit."""
+    W = np.asarray(layer.init(layer.W.shape, rng))
+    expect_shape("Convolution", "weights from init", W.shape, layer.W.shape)
+    Layer.initialize(layer, rng)
+    layer.W[...] = W
+
+
+# book/10-convolution.md, "The layer"
+def filter_settings(layer):
+    """What a checkpoint must know to refuse the weights of another layer."""
+    return {"bias": layer.bias, "groups": layer.groups, **layer.geometry._asdict()}
+
+
+# book/10-convolution.md, "The layer"
+class Convolution(Layer):
+    """Filters that slide over images: (channels, height, width), or one channel
+    (height, width), to (filters, out_height, out_width).
+
+    Parameters
+    ----------
+    filters : int
+        How many; the output has a channel for each.
+    kernel, stride, dilation : int or (int, int)
+    padding : int, (int, int), ((top, bottom), (left, right)) or "same"
+        Zeros around the image. "same": ceil(size / stride) places.
+    groups : int
+        Divides the channels and the filters; depthwise if it equals the channels.
+    bias : bool
+        False leaves b out.
+    init : callable (shape, rng) -> array
+        Makes the starting weights. Biases start at zero.
+
+    Raises
+    ------
+    ValueError
+        For a setting that makes no sense.
+    ShapeError
+        From `build`, if the kernel does not fit; from the others, if an array does not.
+    RuntimeError
+        From `backward` before `forward`.
+    """
+    b = x = None
+    initialize, config = initialize_filters, filter_settings
+
+    def __init__(self, filters, kernel, stride=1, padding=0, dilation=1, groups=1,
+                 bias=True, init=he_normal):
+        super().__init__()
+        self.filters, self.groups = whole("filters", filters), whole("groups", groups)
+        self.kernel, self.bias = pair("kernel", kernel), bias
+        self.settings, self.init = check_moves(stride, padding, dilation, init), init
+
+    def build(self, input_shape):
+        shape = with_channels(input_shape)
+        expect_groups(shape[0], self.filters, shape[0] // self.groups, self.groups)
+        g = self.geometry = geometry(shape[1:], self.kernel, *self.settings)
+        self.sample_shape = tuple(input_shape)
+        self.moves = g.stride, 0, g.dilation, self.groups    # for images padded already
+        W, b = (self.filters, shape[0] // self.groups, *self.kernel), (self.filters, 1)
+        self.parameter_shapes = {"W": W, "b": b} if self.bias else {"W": W}
+        return (self.filters, *g.out)
+
+    def forward(self, x, training=False):
+        x = np.asarray(x, self.W.dtype)
+        expect_shape("Convolution", "x", x.shape, (*self.sample_shape, "batch"))
+        x = x.reshape(-1, *x.shape[-3:])                # (height, width): 1 channel
+        self.x = pad_image(x, self.geometry.padding, self.workspace)
+        return convolution(self.x, self.W, self.b, *self.moves, self.workspace)
+
+    def backward(self, dz, need_dx=True):
+        if self.x is None:
+            raise RuntimeError("Convolution: backward before forward")
+        dz, places = np.asarray(dz, self.W.dtype), (*self.geometry.out, self.x.shape[3])
+        expect_shape("Convolution", "dz", dz.shape, (self.filters, *places))
+        convolution_dW(dz, self.x, self.kernel, *self.moves, self.dW, self.workspace)
+        if self.bias:
+            dense_db(dz.reshape(self.filters, -1), out=self.db)
+        if need_dx:
+            dx = convolution_dx(dz, self.W, self.x.shape, *self.moves, self.workspace)
+            return crop(dx, self.geometry.padding).reshape(*self.sample_shape, -1)
