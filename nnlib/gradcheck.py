@@ -204,6 +204,7 @@ def check_network(network, x, y, loss, tolerance=1e-6):
     dx = network.backward(loss.backward(), need_dx=True).copy()
     got = {"dx": dx, "parameters": network.gradients.copy()}
     arrays = {"dx": x, "parameters": network.parameters}
-    expected = {name: numerical_gradient(value, array) for name, array in arrays.items()}
+    expected = {name: numerical_gradient(value, array)
+                for name, array in arrays.items()}
     return {name: compare_gradients(name, got[name], expected[name], tolerance)
             for name in got}
