@@ -77,13 +77,13 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1):
     Parameters
     ----------
     size, kernel : int
-        Numbers of the image and of the kernel along this axis.
+        Pixels of the image and weights of the kernel along this axis.
     stride : int
         From one place to the next.
     padding : int or (int, int)
         Zeros added on each side, or before and after.
     dilation : int
-        From one number of the kernel to the next; 1 leaves no holes.
+        From one weight of the kernel to the next; 1 leaves no holes.
 
     Returns
     -------
@@ -96,6 +96,7 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1):
     ValueError
         If a setting is not a whole number, or is too small.
     """
+    stride, dilation = whole("stride", stride), whole("dilation", dilation)
     before, after = pair("padding", padding, least=0)
     room, span = before + size + after, dilation * (kernel - 1) + 1
     if span > room:

@@ -351,6 +351,12 @@ def test_settings_that_make_no_sense(arguments, message):
         Convolution(**{"filters": 4, "kernel": 3, **arguments})
 
 
+@pytest.mark.parametrize("name, value", [("stride", 0), ("stride", 1.5), ("dilation", 0), ("padding", -1)])
+def test_output_size_refuses_settings_that_make_no_sense(name, value):
+    with pytest.raises(ValueError, match=f"expected {name} to be a whole number >= [01], got {value}"):
+        output_size(28, 3, **{name: value})
+
+
 def test_kernels_and_groups_that_do_not_fit():
     with pytest.raises(ShapeError, match="a kernel of 5 with dilation 1 spans 5: expected at most 4"):
         Convolution(1, (3, 5)).build((1, 4, 4))
