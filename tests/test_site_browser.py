@@ -229,3 +229,20 @@ class TestInABrowser:
         assert not browser.js(shown)
         browser.js("document.querySelector('.bd-header-article .primary-toggle').click()")
         browser.until(shown)
+
+    def test_the_window_slides_and_fills_its_columns(self, browser, site):
+        """Chapter 10's moving picture: nine steps fill a column and show its sum; playing goes on by itself."""
+        browser.open((site / "notebooks" / "10-convolution.html").as_uri())
+        shown = "[...document.querySelectorAll('#conv-window [data-n^={}]')].filter(e => e.style.visibility == 'visible').length"
+        button = "document.querySelector('#conv-window [data-do={}]')"
+        say = "document.querySelector('#conv-window [data-do=say]')"
+        assert browser.js(shown.format("c")) == browser.js(shown.format("z")) == 0
+        for _ in range(9):
+            browser.js(button.format("step") + ".click()")
+        assert (browser.js(shown.format("c")), browser.js(shown.format("z"))) == (9, 1)
+        assert "the column is full" in browser.js(say + ".textContent")
+        browser.js(button.format("play") + ".click()")
+        browser.until(shown.format("c") + " >= 11")
+        assert browser.js(say + ".getAttribute('aria-live')") == "off"
+        browser.js(button.format("play") + ".click()")
+        assert browser.js(say + ".getAttribute('aria-live')") == "polite"
