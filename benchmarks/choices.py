@@ -3,14 +3,14 @@
 1. The order of W in memory: row by row, or column by column. It matters when BLAS has several threads.
 2. What a second core is best used for: BLAS's own threads inside each product, or half of the minibatch each.
 """
-import csv
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
+from benchmarks.tables import blas, write_table
 from nnlib.activations import ReLU
 from nnlib.dense import Dense
 from nnlib.losses import SoftmaxCrossEntropy
@@ -80,11 +80,8 @@ def second_core():
 def main():
     """Measure, print, and write book/results/choices.csv, which chapters 6 and 8 quote."""
     rows = [[what, threads, f"{us:.0f}"] for what, threads, us in (*weight_order(), *second_core())]
-    blas = threadpool_info()[0]
-    with open(FOLDER / "choices.csv", "w", newline="", encoding="utf-8") as file:
-        file.write(f"# command: python -m benchmarks.choices\n# BLAS: {blas['internal_api']} {blas['version']} "
-                   f"({blas['architecture']} kernels), NumPy {np.__version__}\n")
-        csv.writer(file, lineterminator="\n").writerows([["what", "threads", "microseconds"], *rows])
+    write_table(FOLDER / "choices.csv", ["what", "threads", "microseconds"], rows,
+                command="python -m benchmarks.choices", BLAS=f"{blas()}, NumPy {np.__version__}")
     for what, threads, us in rows:
         print(f"{what:50} {threads} threads {us:>7} µs")
 

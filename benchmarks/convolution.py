@@ -4,14 +4,14 @@
 2. im2col, the product and col2im when the same numbers lie in memory in three different orders.
 3. The size of a band against the time of a forward and a backward pass.
 """
-import csv
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
+from benchmarks.tables import blas, write_table
 from nnlib import convolution as module
 from nnlib.convolution import Convolution, convolution
 
@@ -119,11 +119,8 @@ def main():
     with threadpool_limits(1, "blas"):
         found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26)
     rows = [(part, what, f"{ms:.3g}") for part, what, ms in found]
-    blas = threadpool_info()[0]
-    with open(FILE, "w", newline="", encoding="utf-8") as file:
-        file.write(f"# command: python -m benchmarks.convolution\n# BLAS: {blas['internal_api']} {blas['version']} "
-                   f"({blas['architecture']} kernels), one thread, NumPy {np.__version__}\n")
-        csv.writer(file, lineterminator="\n").writerows([["part", "what", "milliseconds"], *rows])
+    write_table(FILE, ["part", "what", "milliseconds"], rows, command="python -m benchmarks.convolution",
+                BLAS=f"{blas()}, one thread, NumPy {np.__version__}")
     for row in rows:
         print("{:15} {:22} {:>8} ms".format(*row))
 

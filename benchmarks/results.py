@@ -2,8 +2,6 @@
 
 A chapter trains its own network once, in seconds; what it says about means and spreads it reads from here.
 """
-import csv
-import io
 import os
 import platform
 import statistics
@@ -13,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from benchmarks.tables import blas, write_table
 from nnlib.activations import ReLU, Sigmoid
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, glorot_uniform, he_normal
@@ -68,20 +67,9 @@ def run(recipe, seed, train, test):
 
 
 def machine():
-    """The processor and the BLAS that did the work, in words."""
-    blas = threadpool_info()[0]
+    """The processor and the software that did the work, in words."""
     return (f"{os.cpu_count()} cores {platform.machine()} {platform.system()}, NumPy {np.__version__}, "
-            f"{blas['internal_api']} {blas['version']} ({blas['architecture']} kernels, 1 thread), "
-            f"Python {platform.python_version()}")
-
-
-def write_table(path, columns, rows, command):
-    """A CSV that starts with how it was made, in comment lines that pandas skips with comment="#"."""
-    text = io.StringIO()
-    text.write(f"# command: {command}\n# machine: {machine()}\n# seeds: {', '.join(map(str, SEEDS))}\n")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue())
+            f"{blas().removesuffix(')')}, 1 thread), Python {platform.python_version()}")
 
 
 def main():
@@ -96,7 +84,8 @@ def main():
             found = [float(row[4]) for row in rows[-len(SEEDS):]]
             print(f"{recipe.name}: mean {statistics.mean(found):.4f}, from {min(found):.4f} to {max(found):.4f}")
     columns = ["recipe", "epochs", "batch_size", "seed", "test_accuracy", "seconds"]
-    write_table(FOLDER / "mlp-seeds.csv", columns, rows, "make results")
+    write_table(FOLDER / "mlp-seeds.csv", columns, rows, command="make results", machine=machine(),
+                seeds=", ".join(map(str, SEEDS)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from course.chapter import parse_file
-from course.imports import nnlib_modules
+from course.imports import closure, nnlib_modules
 
 MACHINERY = ("notebook.py", "standin.py", "kernel.py", "weave.py", "outputs.py", "inline.py", "checks.py")
 PACKAGES = ("numpy", "matplotlib", "pandas", "ipykernel")
@@ -37,17 +37,6 @@ def key(root, module, modules):
     for part in (*(p.encode() for p in parts), *(f.read_bytes() for f in files)):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:24]
-
-
-def closure(names, needs):
-    """`names` and all that they need, and what that needs, and so on."""
-    reached, todo = set(), list(names)
-    while todo:
-        name = todo.pop()
-        if name not in reached:
-            reached.add(name)
-            todo += needs(name)
-    return reached
 
 
 def reference_files(root, names):

@@ -3,7 +3,7 @@
 import ast
 
 from course.chapter import parse_file
-from course.imports import bindings
+from course.imports import bindings, closure
 
 QUIET = (ast.Expr, ast.For, ast.With, ast.Pass)
 BINDING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.FunctionDef,
@@ -41,7 +41,7 @@ def plan_check(root, chapter, cell, tree, visible, functions):
         if not isinstance(node, QUIET):
             raise chapter.refuse(cell, node, "a check cell holds expressions and for loops, found "
                                  f"`{ast.unparse(node).splitlines()[0]}`")
-    uses = reach(loads(tree), functions)
+    uses = closure(loads(tree), lambda name: functions.get(name, ()))  # helpers' reads too
     for name in sorted(uses & visible.keys()):
         source, attribute = visible[name]
         if attribute not in reference_names(root, source):
@@ -59,17 +59,6 @@ def plan_check(root, chapter, cell, tree, visible, functions):
 def loads(tree):
     """The names a piece of code reads."""
     return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
-
-def reach(names, functions):
-    """`names`, and what the notebook's own functions among them read in turn."""
-    reached, todo = set(), list(names)
-    while todo:
-        name = todo.pop()
-        if name not in reached:
-            reached.add(name)
-            todo += functions.get(name, ())
-    return reached
 
 
 def first_use(tree, name):

@@ -86,3 +86,14 @@ def check_import(chapter, cell, node, earlier, later):
         if binding.attribute not in earlier[module]:
             raise chapter.refuse(cell, node, f"nnlib.{module} does not export {binding.attribute}; "
                                  f"it exports {sorted(earlier[module])}")
+
+
+def closure(names, needs):
+    """`names` and all that they need, and what that needs, and so on."""
+    reached, todo = set(), list(names)
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += needs(name)
+    return reached

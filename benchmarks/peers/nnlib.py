@@ -1,6 +1,7 @@
 """This book's library, as chapter 8 trains it."""
 import numpy as np
 
+from benchmarks.tables import blas
 from nnlib.activations import ReLU
 from nnlib.dense import Dense
 from nnlib.losses import SoftmaxCrossEntropy
@@ -30,6 +31,4 @@ class MLP:
     @staticmethod
     def versions():
         """What ran, in words."""
-        from threadpoolctl import threadpool_info
-        blas = threadpool_info()[0]
-        return f"NumPy {np.__version__}, {blas['internal_api']} {blas['version']} ({blas['architecture']} kernels)"
+        return f"NumPy {np.__version__}, {blas()}"
