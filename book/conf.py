@@ -29,7 +29,7 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.bibtex",
 ]
-include_patterns = ["index.md", "preface.md", "notebooks/*.ipynb"]
+include_patterns = ["index.md", "preface.md", "draw.md", "appendix-*.md", "notebooks/*.ipynb"]
 templates_path = ["_templates"]
 
 # text
@@ -83,16 +83,19 @@ html_theme_options = {
 }
 
 CHAPTERS = chapters(HERE)
+APPENDICES = [(path.stem, next(line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")))
+              for path in sorted(HERE.glob("appendix-*.md"))]
 # an inline formula and the punctuation at it, which a browser would let fall onto the next line
 MATH = r'<span class="math notranslate nohighlight">[^<]*</span>'
 FORMULA = re.compile(rf"[(“‘]?{MATH}[.,;:!?)’”]+|[(“‘]{MATH}")
 
 
 def toctree():
-    """Preface, then all chapters in one numbered list, so that numbers run through the parts."""
-    names = "\n".join(c.docname for c in CHAPTERS)
-    numbered = f"\n```{{toctree}}\n:hidden:\n:numbered: 1\n\n{names}\n```\n" if names else ""
-    return "```{toctree}\n:hidden:\n\npreface\n```\n" + numbered
+    """Preface, all chapters in one numbered list, so that numbers run through the parts, and the appendices."""
+    front = [name for name in ("preface", "draw") if (HERE / f"{name}.md").exists()]
+    lists = [(front, ""), ([c.docname for c in CHAPTERS], ":numbered: 1\n"), ([a for a, _ in APPENDICES], "")]
+    return "\n".join("```{toctree}\n:hidden:\n" + option + "\n" + "\n".join(names) + "\n```\n"
+                     for names, option in lists if names)
 
 
 def book_map():
@@ -133,7 +136,7 @@ def size_figures(app, doctree):
 
 def dress_page(app, pagename, templatename, context, doctree):
     """Give templates the map, and a chapter its line under the title, its <meta> and its module's name."""
-    context["book_parts"] = by_part(CHAPTERS)
+    context["book_parts"], context["appendices"] = by_part(CHAPTERS), APPENDICES
     context["body"] = FORMULA.sub(r'<span class="together">\g<0></span>', context.get("body", ""))
     chapter = next((c for c in CHAPTERS if c.docname == pagename), None)
     if chapter:

@@ -134,6 +134,84 @@ def lab(context: typer.Context):
 
 
 @app.command()
+def release(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the student edition.")] = None,
+    check_only: Annotated[int, typer.Option(metavar="NN", help="Only check one chapter's exercises.")] = None,
+    secret: Annotated[str, typer.Option(help="Seeds the hidden cases; keep it until you grade.")] = "",
+    nbgrader: Annotated[Path, typer.Option(metavar="DIR", help="Also write nbgrader's source notebooks, with solutions.")] = None,
+):
+    """Write the student edition; refuse one that gives answers away or cannot be solved."""
+    from course.classroom import release as machine
+
+    if check_only is not None:
+        print(machine.check_only(ROOT, check_only, secret))
+    elif output is None:
+        sys.exit("say where to: python -m course release OUT")
+    else:
+        print(machine.release(ROOT, output, secret, nbgrader))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="EXERCISE")],
+    notebook: Annotated[Path, typer.Option(help="A submitted notebook; our own solution by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the hidden cases, as a grader's report names it.")] = None,
+    secret: Annotated[str, typer.Option(help="The release's, where no seed is given.")] = "",
+):
+    """Check one exercise on all its cases, the hidden ones too. (Students have their own `check`.)"""
+    from course.classroom import recheck as machine
+
+    report = machine.recheck(ROOT, name, notebook, seed, secret)
+    print(machine.show(report))
+    sys.exit(not report.passed)
+
+
+@app.command()
+def progress(folder: Annotated[Path, typer.Argument(help="A student edition.")]):
+    """Show what is done in a student edition."""
+    in_edition(folder, "progress")
+
+
+@app.command()
+def watch(folder: Annotated[Path, typer.Argument(help="A student edition.")]):
+    """Check a student edition's exercises again whenever a notebook is saved."""
+    in_edition(folder, "watch")
+
+
+@app.command()
+def answers():
+    """Write the appendix with the worked answers, book/appendix-answers.md."""
+    from course.classroom import appendix as machine
+
+    print(machine.write(ROOT))
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(metavar="SUBMISSIONS", help="A folder for each student, with notebooks.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go; SUBMISSIONS-graded by default.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Workers at the same time; as many as cores by default.")] = None,
+    chapter: Annotated[int, typer.Option(metavar="NN", help="One chapter; by default those that were handed in.")] = None,
+    secret: Annotated[str, typer.Option(help="The release's secret, which seeds the hidden cases.")] = "",
+    own_upstream: Annotated[bool, typer.Option("--own-upstream", help="Run on the students' own earlier chapters.")] = False,
+    seconds: Annotated[float, typer.Option(help="Limit of one case, by the clock on the wall.")] = 10.0,
+    memory: Annotated[int, typer.Option(help="Limit of a worker, in megabytes.")] = 1536,
+    engine: Annotated[str, typer.Option(help="local, or dask.")] = "local",
+    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="Of a running Dask cluster; else a local one.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Run the code even where it cannot be locked in.")] = False,
+    mistakes: Annotated[bool, typer.Option(help="Look for known mistakes, and draw their map.")] = True,
+    similarity: Annotated[bool, typer.Option("--similarity", help="Also compare the answers with each other.")] = False,
+    autograder: Annotated[Path, typer.Option(metavar="ZIP", help="Write Gradescope's archive for --chapter instead.")] = None,
+):
+    """Grade a class. No submission can stop it, or change its verdict."""
+    from course.grading import command as machine
+
+    settings = dict(out=out, jobs=jobs or cores(), chapter=chapter, secret=secret, own_upstream=own_upstream,
+                    engine=engine, scheduler=scheduler, trust=trust, mistakes=mistakes, similarity=similarity)
+    machine.run(ROOT, submissions, autograder, seconds, memory, settings)
+
+
+@app.command()
 def clean():
     """Remove what can be made again and is not committed; `.venv` stays."""
     for name in (".cache", "build", ".pytest_cache", ".hypothesis"):
@@ -146,6 +224,14 @@ def run(module, *arguments, **variables):
     """Run `python -m module` in the repository, and end as it ends."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     sys.exit(subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment).returncode)
+
+
+def in_edition(folder, verb):
+    """Run a verb of a student edition's own `course`, and end as it ends."""
+    if not (folder / "cases").is_dir():
+        sys.exit(f"{folder} is no student edition: it has no cases/")
+    environment = {**os.environ, "PYTHONPATH": str(folder.resolve())}
+    sys.exit(subprocess.run([sys.executable, "-m", "course", verb], cwd=folder, env=environment).returncode)
 
 
 def names_a_path(arguments):

@@ -2,6 +2,7 @@
 
 import nbformat
 
+from course.classroom import appendix
 from course.inline import pattern
 from course.outputs import blank_notebook
 from course.tangle import package_files, tangle
@@ -9,10 +10,10 @@ from course.tangle import package_files, tangle
 
 def verify(root):
     """Every difference between the chapters and what was generated from them, as lines of text."""
-    modules = tangle(root)
+    modules, answers = tangle(root), list(appendix.drift(root))
     return [*package_drift(root, package_files(root, modules)),
             *(problem for m in modules for problem in notebook_drift(root, m.chapter)),
-            *stray_notebooks(root, modules)]
+            *stray_notebooks(root, modules), *answers]
 
 
 def package_drift(root, files):
@@ -27,7 +28,8 @@ def package_drift(root, files):
             yield f"nnlib/{name}:{line}: differs from its chapter; edit that, then tangle again"
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and "__pycache__" not in inside.parts and inside.as_posix() not in files:
+        made = inside.as_posix() in files or inside.parts[0] in ("__pycache__", "pretrained")
+        if path.is_file() and not made:
             yield f"nnlib/{inside.as_posix()}:1: no chapter makes this file"
 
 

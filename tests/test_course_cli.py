@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from course import cli, environment
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ["setup", "tangle", "weave", "site", "build", "verify", "test", "stages", "bench", "results", "lab", "clean"]
+VERBS = ["setup", "tangle", "weave", "site", "build", "verify", "test", "stages", "bench", "results", "lab", "clean",
+         "release", "check", "progress", "watch", "answers", "grade"]
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""Feedback to read: what was expected and why, got and expected side by side, and where to go on.
+
+Part of the student edition.
+"""
+
+import html
+import re
+
+import numpy as np
+
+from course.classroom.codec import Opaque
+
+ROWS, WIDTH = 12, 60
+MARKS = {"right": "✓", "missing": "·"}
+
+
+def text(report, hint=None):
+    """A report as plain text; `hint`: the number, from 1, of a hint to show."""
+    exercise = report.exercise
+    lines = [f"{exercise['name']} {exercise['stars']}   {points(report.points)} of "
+             f"{points(sum(c['points'] for c in exercise['cases']))} from visible cases"]
+    for case, verdict in zip(exercise["cases"], report.verdicts):
+        lines.append(f"  {MARKS.get(verdict.status, '✗')} {case['name']} ({points(case['points'])})")
+        if not verdict.right:
+            lines += ["      " + line for line in explain(case, verdict)]
+    return "\n".join([*lines, f"  {waiting(report)}", *advice(report, hint)])
+
+
+def explain(case, verdict):
+    """A verdict that is not right, in lines."""
+    lines = [f"{verdict.status}: {verdict.message}" if verdict.status != "wrong" else verdict.message]
+    if verdict.status == "missing":
+        return lines
+    lines.append(f"Why it matters: {case['why']}")
+    if verdict.largest_error is not None:
+        lines.append(f"Largest error: {verdict.largest_error:.3g}{at(verdict.index)}")
+    for name, value in (verdict.smallest_failing_input or {}).items():
+        lines += labelled(f"The smallest input that fails, {name}:", value)
+    if verdict.expected is not None or verdict.got is not None:
+        lines += beside("got", shown(verdict.got), "expected", shown(verdict.expected))
+    return lines
+
+
+def at(index):
+    """Where an error is."""
+    return f" at index {index[0] if len(index) == 1 else index}" if index else ""
+
+
+def labelled(label, value):
+    """A value under its label."""
+    return [label, *("  " + line for line in shown(value).split("\n"))]
+
+
+def shown(value):
+    """A value as a few lines of text."""
+    if isinstance(value, Opaque):
+        return f"<a {value.type}>"
+    if isinstance(value, np.ndarray):
+        body = np.array2string(value, precision=6, suppress_small=False, max_line_width=WIDTH, threshold=60,
+                               edgeitems=3)
+        body += f"\n{value.dtype}, shape {value.shape}"
+    else:
+        body = "\n".join(map(shown, value)) if isinstance(value, list | tuple) else repr(value)
+    lines = body.split("\n")
+    return "\n".join(lines if len(lines) <= 2 * ROWS else [*lines[:ROWS], "…", *lines[-ROWS:]])
+
+
+def beside(left, one, right, other):
+    """Two texts next to each other, or below each other where they are wide."""
+    a, b = [left, *one.split("\n")], [right, *other.split("\n")]
+    width = max(map(len, a))
+    if width + max(map(len, b)) > 2 * WIDTH:
+        return [*a, *b]
+    height = max(len(a), len(b))
+    return [f"{x:{width}}   {y}".rstrip() for x, y in zip(a + [""] * (height - len(a)), b + [""] * (height - len(b)))]
+
+
+def waiting(report):
+    """How many hidden cases there are."""
+    count = report.exercise["hidden"]
+    cases = f"{count} hidden case{'s' * (count != 1)}"
+    return f"{cases} ({points(report.exercise['hidden_points'])}) wait{'s' * (count == 1)} for the grader."
+
+
+def points(number):
+    """A number of points, in words."""
+    return f"{number} point{'s' * (number != 1)}"
+
+
+def advice(report, hint=None):
+    """The hint that explains a mistake we know, or how to get the next one."""
+    name, hints = report.exercise["name"], report.exercise["hints"]
+    if report.passed:
+        return []
+    if hint is None and report.hint is not None:
+        return [f"  This looks like a mistake we know. {plain(hints[report.hint])}"]
+    if hint is None:
+        return [f"  For a hint: python -m course check {name} --hint 1"]
+    shown_hint = f"  Hint {hint} of {len(hints)}: {plain(hints[hint - 1])}"
+    more = [f"  For the next: python -m course check {name} --hint {hint + 1}"] if hint < len(hints) else []
+    return [shown_hint, *more]
+
+
+def plain(markdown):
+    """A hint without the signs that only the site understands."""
+    return re.sub(r"\{ref\}`(?:ch-)?([\w-]+)`", r"the chapter on \1", markdown)
+
+
+def page(report):
+    """A report as HTML for a notebook: colours that read on light and dark, nothing loaded from anywhere."""
+    exercise, out = report.exercise, []
+    total = points(sum(c["points"] for c in exercise["cases"]))
+    out.append(f"<strong>{escape(exercise['name'])}</strong> {exercise['stars']} &ensp; "
+               f"{points(report.points)} of {total} from visible cases")
+    for case, verdict in zip(exercise["cases"], report.verdicts):
+        out.append(case_html(case, verdict))
+    out.append(f"<div style='margin-top:.5em;opacity:.75'>{escape(waiting(report))}</div>")
+    if not report.passed:
+        out.append(hints_html(report))
+    return f"<div style='border-left:4px solid {colour(report.passed)};padding:.3em 1em'>{''.join(out)}</div>"
+
+
+def case_html(case, verdict, detail=True):
+    """One case and its verdict; without `detail`, its name and status only."""
+    mark = MARKS.get(verdict.status, "✗")
+    head = (f"<span style='color:{colour(verdict.right)}'>{mark}</span> {escape(case['name'])} "
+            f"<span style='opacity:.6'>({points(case['points'])})</span>")
+    body = []
+    if not verdict.right and detail:
+        lead, *rest = explain(case, verdict)
+        prose = [lead, *(line for line in rest if line.startswith(("Why", "Largest")))]
+        numbers = [line for line in rest if line not in prose]
+        body = [f"<div>{escape(line)}</div>" for line in prose]
+        if numbers:
+            body.append(f"<pre style='margin:.4em 0;overflow-x:auto'>{escape(chr(10).join(numbers))}</pre>")
+    return f"<div style='margin-top:.5em'>{head}<div style='margin-left:1.4em'>{''.join(body)}</div></div>"
+
+
+def hints_html(report):
+    """The hints, folded into each other; the one that explains a mistake we know stands open."""
+    hints, nested = [escape(plain(h)) for h in report.exercise["hints"]], ""
+    for number in range(len(hints), 0, -1):
+        nested = (f"<details style='margin:.3em 0'><summary>Hint {number} of {len(hints)}</summary>"
+                  f"<div style='margin-left:1.4em'>{hints[number - 1]}{nested}</div></details>")
+    known = "" if report.hint is None else f"<div>This looks like a mistake we know. {hints[report.hint]}</div>"
+    return f"<div style='margin-top:.5em'>{known}{nested}</div>"
+
+
+def colour(right):
+    """Green or red, readable on white and on black."""
+    return "#1a9c6b" if right else "#d55e00"
+
+
+def escape(words):
+    """Text for HTML."""
+    return html.escape(str(words))

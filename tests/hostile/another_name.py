@@ -1,0 +1,3 @@
+# status: missing
+def soft_max(z):
+    return z

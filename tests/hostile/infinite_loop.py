@@ -1,0 +1,4 @@
+# status: timeout
+def softmax(z, out=None):
+    while True:
+        pass

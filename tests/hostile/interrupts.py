@@ -1,0 +1,3 @@
+# status: wrong crashed
+def softmax(z, out=None):
+    raise KeyboardInterrupt

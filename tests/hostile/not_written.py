@@ -1,0 +1,3 @@
+# status: missing
+def softmax(z, out=None):
+    raise NotImplementedError

@@ -1,0 +1,5 @@
+# status: crashed
+import ctypes
+
+def softmax(z, out=None):
+    return ctypes.string_at(1)

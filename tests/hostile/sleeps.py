@@ -1,0 +1,5 @@
+# status: timeout
+import time
+
+def softmax(z, out=None):
+    time.sleep(1e6)

@@ -1,0 +1,3 @@
+# status: unreadable
+def softmax(z, out=None)
+    return z

@@ -1,0 +1,218 @@
+"""A class graded: what is skipped, resumed, charged once, and written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from grading_class import CHAPTER, QUICK, cell, grade_or_skip, hand_in, notebook
+
+from course.classroom.handout import handout
+from course.classroom.sheets import load
+from course.environment import ROOT
+from course.errors import Refusal
+from course.grading import autograder, bench, levels, reports
+from course.grading.grade import Options, grade
+from course.grading.levels import Limits, Protection, Unprotected
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return {task.name: task for task in load(ROOT, 3)[0].tasks}
+
+
+@pytest.fixture(scope="module")
+def mutant(tasks):
+    return next(m for m in tasks["softmax"].exercise.mutants if m.name == "one shift for all")
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory, tasks, mutant):
+    folder = tmp_path_factory.mktemp("class")
+    submissions, out = folder / "class", folder / "class-graded"
+    softmax = tasks["softmax"]
+    hand_in(submissions, "anna", notebook(cell(softmax.solution), cell(tasks["relu"].solution, "relu")))
+    hand_in(submissions, "bert", notebook(cell(softmax.mutated(mutant))))
+    hand_in(submissions, "=HYPERLINK(1)", notebook(cell(softmax.stub)))
+    rows = grade_or_skip(submissions, out)
+    return submissions, out, {(r["student"], r["exercise"]): r for r in rows}
+
+
+def test_points_and_statuses(graded):
+    _, _, rows = graded
+    assert rows["anna", "softmax"]["points"] == rows["anna", "softmax"]["possible"]
+    assert rows["anna", "relu"]["status"] == "right"
+    assert rows["bert", "softmax"]["status"] == "wrong"
+    assert 0 < rows["bert", "softmax"]["points"] < rows["bert", "softmax"]["possible"]
+    assert rows["_HYPERLINK_1_", "softmax"]["status"] == "missing" == rows["bert", "relu"]["status"]
+
+
+def test_a_known_mistake_is_recognised_and_explained(graded, mutant):
+    _, out, rows = graded
+    assert rows["bert", "softmax"]["mistakes"] == [mutant.name]
+    table = pd.read_csv(out / "mistakes.csv")
+    assert table.loc[table.mistake == mutant.name, "students"].tolist() == [1]
+    assert "This looks like a mistake we know" in (out / "feedback" / "bert.html").read_text(encoding="utf-8")
+    assert (out / "mistakes.png").stat().st_size > 1000
+
+
+def test_tables(graded):
+    _, out, rows = graded
+    table = pd.read_csv(out / "grades.csv")
+    assert len(table) == len(rows)
+    assert set(table.status) == {"right", "wrong", "missing"}
+    canvas = pd.read_csv(out / "canvas.csv")
+    assert list(canvas.columns[:5]) == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    assert canvas["Student"][0].strip() == "Points Possible"
+    assert canvas[CHAPTER][0] == sum(r["possible"] for (student, _), r in rows.items() if student == "anna")
+
+
+def test_tables_hold_no_formulas(tmp_path):
+    reports.write_table(tmp_path / "t.csv", ["a"], [["=1+1"], ["@x"], [-3]])
+    assert (tmp_path / "t.csv").read_text().splitlines() == ["a", "'=1+1", "'@x", "-3"]
+
+
+def test_results_for_gradescope(graded):
+    _, out, rows = graded
+    results = json.loads((out / "gradescope" / "bert.json").read_text())
+    assert results["score"] == rows["bert", "softmax"]["points"]
+    assert sum(t["max_score"] for t in results["tests"]) == sum(r["possible"] for (s, _), r in rows.items() if s == "bert")
+
+
+def test_pages_are_self_contained(graded):
+    _, out, _ = graded
+    for path in [out / "index.html", *(out / "feedback").glob("*.html")]:
+        page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        outside = [tag.get("src") or tag.get("href") for tag in page.find_all(["img", "script", "link"])]
+        assert outside in ([], ["mistakes.png"])
+
+
+def test_the_overview_says_how_code_was_locked_in(graded):
+    _, out, _ = graded
+    assert "limits: runaway time" in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_what_is_unchanged_is_not_graded_again(graded, tasks):
+    submissions, out, _ = graded
+    before = (out / "record.jsonl").read_bytes()
+    grade_or_skip(submissions, out)
+    assert (out / "record.jsonl").read_bytes() == before
+    hand_in(submissions, "bert", notebook(cell(tasks["softmax"].solution)))
+    rows = grade_or_skip(submissions, out)
+    added = (out / "record.jsonl").read_bytes()[len(before):].splitlines()
+    assert [json.loads(line)["student"] for line in added] == ["bert"]
+    assert next(r for r in rows if (r["student"], r["exercise"]) == ("bert", "softmax"))["status"] == "right"
+
+
+def test_another_secret_draws_other_hidden_cases_and_grades_again(graded):
+    submissions, out, _ = graded
+    before = (out / "record.jsonl").read_bytes()
+    grade_or_skip(submissions, out, secret="another")
+    assert len((out / "record.jsonl").read_bytes()) > len(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="grading needs fork")
+def test_a_killed_run_goes_on(tmp_path, tasks):
+    submissions, out = tmp_path / "class", tmp_path / "graded"
+    slow = "import time\n\ndef softmax(z, out=None):\n    time.sleep(0.02)\n    return z\n"
+    for k in range(6):
+        hand_in(submissions, f"s{k:02d}", notebook(cell(slow + f"# {k}\n")))
+    command = [sys.executable, "-m", "course", "grade", str(submissions), "--out", str(out), "-j", "1", "--no-mistakes",
+               "--chapter", "3"]
+    environment = {**os.environ, "COURSE_ENV": "current", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        limit = time.monotonic() + 60
+        record = out / "record.jsonl"
+        while run.poll() is None and time.monotonic() < limit:
+            if record.exists() and record.read_bytes().count(b"softmax") >= 1:
+                break
+            time.sleep(0.02)
+        if run.poll():
+            pytest.skip(run.stdout.read().decode())
+        run.send_signal(signal.SIGKILL)
+    first = record.read_bytes()
+    assert 0 < first.count(b'"softmax"') < 6
+    record.write_bytes(first + b'{"key": "torn')
+    rows = grade_or_skip(submissions, out, jobs=1, mistakes=False, limits=Limits(seconds=10.0, cpu=31))
+    assert len([r for r in rows if r["exercise"] == "softmax"]) == 6
+    lines = [json.loads(line) for line in record.read_bytes().splitlines() if not line.endswith(b"torn")]
+    keys = [(line["student"], line["exercise"]) for line in lines]
+    assert len(keys) == len(set(keys))
+
+
+def test_one_mistake_is_charged_once_unless_asked(tmp_path, tasks):
+    submissions = tmp_path / "class"
+    sheet = load(ROOT, 3)[0]
+    book = {m.chapter.name: m.chapter for m in sheet.modules}
+    for name in ("01-digits", "02-neurons"):
+        page = handout(ROOT, book[name])
+        hand_in(submissions, "anna", json.dumps(page).encode().replace(b"class ShapeError", b"class WrongName"), name)
+    hand_in(submissions, "anna", notebook(cell(tasks["softmax"].solution)))
+
+    def status(**options):
+        rows = grade_or_skip(submissions, tmp_path / "graded", mistakes=False, **options)
+        return next(r for r in rows if r["exercise"] == "softmax")["status"]
+
+    assert status() == "right"
+    assert status(own_upstream=True) == "crashed"
+
+
+def test_own_upstream_runs_on_the_students_package(tmp_path, tasks):
+    sheet = load(ROOT, 3)[0]
+    for chapter in (m.chapter for m in sheet.modules[:-1]):
+        hand_in(tmp_path / "class", "anna", json.dumps(handout(ROOT, chapter)).encode(), chapter.name)
+    hand_in(tmp_path / "class", "anna", notebook(cell(tasks["softmax"].solution)))
+    rows = grade_or_skip(tmp_path / "class", tmp_path / "graded", mistakes=False, own_upstream=True)
+    assert next(r for r in rows if r["exercise"] == "softmax")["status"] == "right"
+
+
+def test_nothing_to_grade(tmp_path):
+    (tmp_path / "class").mkdir()
+    with pytest.raises(Refusal, match="no submissions"):
+        grade(ROOT, Options(tmp_path / "class", tmp_path / "out"))
+    (tmp_path / "class" / "anna").mkdir()
+    with pytest.raises(Refusal, match="no notebook of a chapter with exercises"):
+        grade(ROOT, Options(tmp_path / "class", tmp_path / "out"))
+
+
+def test_without_a_lock_nothing_is_run_unless_trusted(monkeypatch):
+    monkeypatch.setattr(bench.levels, "detect", lambda trial: Protection(("limits",)))
+    with pytest.raises(Unprotected, match="--trust"):
+        bench.Workshop(QUICK)
+    workshop = bench.Workshop(QUICK, trust=True)
+    assert any(line.startswith("NOT STOPPED: reading other files") for line in workshop.protection.lines())
+    workshop.close()
+
+
+def test_an_unknown_engine_is_refused(tmp_path):
+    hand_in(tmp_path / "class", "anna", notebook())
+    with pytest.raises((Refusal, Unprotected), match="expected local or dask|fork|locked"):
+        grade(ROOT, Options(tmp_path / "class", tmp_path / "out", engine="spark"), say=lambda line: None)
+
+
+def test_archive_for_gradescope(tmp_path):
+    path = tmp_path / "autograder.zip"
+    autograder.pack(ROOT, path, 3, "it's secret")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        run = archive.read("run_autograder").decode()
+        assert archive.getinfo("run_autograder").external_attr >> 16 == 0o755
+    assert {"setup.sh", "course/__main__.py", "reference/activations.py", f"book/{CHAPTER}.md"} <= set(names)
+    assert "--chapter 03" in run and """'it'"'"'s secret'""" in run
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+
+
+def test_the_container_recipe_names_files_that_exist():
+    recipe = (ROOT / "course" / "grading" / "Containerfile").read_text()
+    copied = [line.split()[1] for line in recipe.splitlines() if line.startswith("COPY")]
+    assert copied and all((ROOT / name).exists() for name in copied)
+
+
+def test_every_level_says_what_it_stops():
+    assert set(levels.ORDER) == set(levels.STOPS)
