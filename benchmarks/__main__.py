@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: train and run one network with every library, in turns, and write the table and its picture."""
+"""`python -m benchmarks [MODEL ...]`: train and run networks with every library, in turns; tables and pictures."""
 import csv
 import json
 import os
@@ -12,24 +12,25 @@ import numpy as np
 from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
+from benchmarks.models import MODELS
 from benchmarks.picture import draw
 from nnlib.data import load_mnist, scale_pixels
 
 HERE = Path(__file__).parent
-PEERS = ("nnlib", "products", "torch", "jax", "sklearn")
+RESULTS = HERE / "results"
 AVX512 = {"OPENBLAS_CORETYPE": "SkylakeX"}
 THREADS = (1, 2)
 ROUNDS = 7
 COLUMNS = ("peer", "threads", "task", "median", "low", "high", "ratio_to_torch")
 
 
-class Peer:
+class Worker:
     """A worker process and the answers it has given."""
 
-    def __init__(self, name, threads, data, **environment):
-        self.name, self.threads = name + " (AVX-512)" * bool(environment), threads
-        self.times = {"epoch": [], "predict 1": [], "predict 256": []}
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", name, str(threads), data],
+    def __init__(self, model, library, threads, data, **environment):
+        self.name, self.threads = library + " (AVX-512)" * bool(environment), threads
+        self.times = {task: [] for task in MODELS[model].tasks}
+        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", model, library, str(threads), data],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent,
                                         env=os.environ | environment)
 
@@ -64,44 +65,56 @@ def save_data(folder):
         np.save(Path(folder) / f"{name}.npy", array)
 
 
-def run(data):
+def run(model, data):
     """All peers, interleaved: every round asks each of them once, so that a slow minute hits them alike."""
-    peers = [Peer(name, threads, data) for name in PEERS for threads in THREADS]
+    workers = [Worker(model, library, threads, data) for library in MODELS[model].peers for threads in THREADS]
     if avx512_unused():
-        peers += [Peer(name, threads, data, **AVX512) for name in ("nnlib", "products") for threads in THREADS]
-    versions = {peer.name: peer.ask("versions") for peer in peers}
-    for _ in tqdm(range(ROUNDS), desc="rounds"):
-        for peer in peers:
-            for task, times in peer.times.items():
-                times.append(peer.ask(task))
-    peaks = {peer: peer.ask("peak") for peer in peers}
-    for peer in peers:
-        peer.close()
-    return peers, peaks, versions
+        workers += [Worker(model, library, threads, data, **AVX512)
+                    for library in ("nnlib", "products") for threads in THREADS]
+    versions = {worker.name: worker.ask("versions") for worker in workers}
+    for _ in tqdm(range(ROUNDS), desc=f"{model}, rounds"):
+        for worker in workers:
+            for task, times in worker.times.items():
+                times.append(worker.ask(task))
+    peaks = {worker: worker.ask("peak") for worker in workers}
+    profiles = [workers[0].ask("profile") for _ in range(ROUNDS)] if model != "mlp" else []
+    for worker in workers:
+        worker.close()
+    return workers, peaks, versions, profiles
 
 
-def table(peers, peaks):
+def table(workers, peaks):
     """Rows of COLUMNS: seconds (median, lowest, highest of the rounds), megabytes for the task `peak MB`."""
-    rows = [[p.name, p.threads, task, statistics.median(t), min(t), max(t)] for p in peers for task, t in p.times.items()]
-    rows += [[p.name, p.threads, "peak MB", mb, mb, mb] for p, mb in peaks.items()]
+    rows = [[w.name, w.threads, task, statistics.median(t), min(t), max(t)] for w in workers for task, t in w.times.items()]
+    rows += [[w.name, w.threads, "peak MB", mb, mb, mb] for w, mb in peaks.items()]
     torch = {(threads, task): median for name, threads, task, median, *_ in rows if name == "torch"}
     return [[*row[:3], *(f"{v:.4g}" for v in row[3:]), f"{row[3] / torch[row[1], row[2]]:.2f}"] for row in rows]
 
 
-def main():
-    """Run, write results/mlp.csv, results/mlp-versions.json and results/mlp.png, and print the table."""
+def write_csv(path, rows):
+    """Rows as a CSV file."""
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def main(names):
+    """Run; write results/MODEL.csv, MODEL-versions.json, MODEL.png and, for images, MODEL-layers.csv; print the table."""
+    RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as data:
         save_data(data)
-        peers, peaks, versions = run(data)
-    rows = table(peers, peaks)
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    with open(results / "mlp.csv", "w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    (results / "mlp-versions.json").write_text(json.dumps(versions, indent=1) + "\n")
-    draw(rows, results / "mlp.png")
-    print("\n".join("{:19} {:>7} {:12} {:>8} {:>8} {:>8} {:>6}".format(*row) for row in [COLUMNS, *rows]))
+        for name in names:
+            workers, peaks, versions, profiles = run(name, data)
+            rows = table(workers, peaks)
+            write_csv(RESULTS / f"{name}.csv", [COLUMNS, *rows])
+            (RESULTS / f"{name}-versions.json").write_text(json.dumps(versions, indent=1) + "\n")
+            draw(rows, RESULTS / f"{name}.png")
+            if profiles:
+                layers = [[parts[0][0], f"{statistics.median(s for _, s in parts) * 1e3:.3f}"] for parts in zip(*profiles)]
+                write_csv(RESULTS / f"{name}-layers.csv", [("layer", "milliseconds"), *layers])
+            print("\n".join("{:19} {:>7} {:12} {:>8} {:>8} {:>8} {:>6}".format(*row) for row in [COLUMNS, *rows]))
 
 
 if __name__ == "__main__":
-    main()
+    if unknown := set(sys.argv[1:]) - set(MODELS):
+        raise SystemExit(f"expected models from {', '.join(MODELS)}, got {', '.join(sorted(unknown))}")
+    main(sys.argv[1:] or list(MODELS))

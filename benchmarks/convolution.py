@@ -3,7 +3,9 @@
 1. Seven loops and im2col for one small layer.
 2. im2col, the product and col2im when the same numbers lie in memory in three different orders.
 3. The size of a band against the time of a forward and a backward pass.
+4. The same pass with im2col and with Winograd's tiles, for layers with more and more channels.
 """
+import contextlib
 import statistics
 import time
 from pathlib import Path
@@ -114,10 +116,39 @@ def band_sizes(channels, filters, size, batch=64):
                 for rows, times in found.items())
 
 
+def tiles_or_columns(batch=64):
+    """Rows for a forward and a backward pass of five layers of 3x3 kernels, the two ways in turns."""
+    rng = np.random.default_rng(0)
+    for channels, filters, size in ((8, 16, 14), (16, 32, 26), (32, 64, 26), (64, 64, 14), (128, 128, 8)):
+        layers = {"im2col": Convolution(filters, 3), "tiles": Convolution(filters, 3)}
+        x, found = rng.random((channels, size, size, batch), np.float32), {"im2col": [], "tiles": []}
+        for way, layer in layers.items():
+            with pretended_tile(None if way == "im2col" else 4 if size != 8 else 3):
+                out = layer.build((channels, size, size))
+            layer.allocate().initialize(rng)
+        dz = rng.random((*out, batch), np.float32)
+        for _ in range(2 * ROUNDS):
+            for way, layer in layers.items():
+                start = time.perf_counter()
+                layer.forward(x)
+                layer.backward(dz)
+                found[way].append((time.perf_counter() - start) * 1e3)
+        for way, times in found.items():
+            yield f"{channels} to {filters}, {size - 2}×{size - 2}", way, statistics.median(times)
+
+
+@contextlib.contextmanager
+def pretended_tile(tile):
+    """Layers built inside use this tile, whatever they would have chosen."""
+    kept, module.winograd_tile = module.winograd_tile, lambda *_: tile
+    yield
+    module.winograd_tile = kept
+
+
 def main():
     """Measure, print, and write book/results/convolution.csv."""
     with threadpool_limits(1, "blas"):
-        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26)
+        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26), *tiles_or_columns()
     rows = [(part, what, f"{ms:.3g}") for part, what, ms in found]
     write_table(FILE, ["part", "what", "milliseconds"], rows, command="python -m benchmarks.convolution",
                 BLAS=f"{blas()}, one thread, NumPy {np.__version__}")

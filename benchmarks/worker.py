@@ -1,8 +1,8 @@
 """One peer with one number of threads, in a process of its own; does what its standard input says.
 
-`python -m benchmarks.worker PEER THREADS DATA` answers each line (`epoch`, `predict BATCH`, `peak`, `versions`)
-with one line of JSON. A process of its own keeps threads, caches and peak memory apart, and staying alive
-between requests lets the bench interleave the peers without paying for their start again.
+`python -m benchmarks.worker MODEL PEER THREADS DATA` answers each line (`epoch`, `step`, `predict BATCH`, `peak`,
+`profile`, `versions`) with one line of JSON. A process of its own keeps threads, caches and peak memory apart, and
+staying alive between requests lets the bench interleave the peers without paying for their start again.
 """
 import importlib
 import json
@@ -11,8 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-HIDDEN, RATE, BATCH = (256, 128), 0.1, 64
+from benchmarks.models import MODELS
+
 SINGLE = 2_000          # images predicted one at a time; the full 10,000 would say the same
+STEPS = 10              # of which `step` gives the mean
 
 
 def keep_to(threads):
@@ -37,27 +39,32 @@ def peak_megabytes():
             return int(line.split()[1]) / 1024
 
 
-def predict_all(model, images, batch):
+def predict_all(peer, images, batch):
     """Every image through the network, `batch` at a time."""
     for start in range(0, len(images), batch):
-        model.predict(images[start:start + batch])
+        peer.predict(images[start:start + batch])
 
 
-def main(peer, threads, data):
+def main(name, library, threads, data):
     """Answer requests until standard input ends."""
     keep_to(int(threads))
     import numpy as np
-    images, labels, test = (np.load(Path(data) / f"{name}.npy") for name in ("images", "labels", "test"))
-    module = importlib.import_module(f"benchmarks.peers.{peer}")
-    model = module.MLP(images, labels, HIDDEN, RATE, BATCH, int(threads))
-    model.epoch()                                          # compiles, allocates, warms the caches
-    answers = {"epoch": lambda: seconds(model.epoch),
-               "predict": lambda batch: seconds(lambda: predict_all(model, test if batch > 1 else test[:SINGLE], batch)),
+    model = MODELS[name]
+    images, labels, test = (np.array(np.load(Path(data) / f"{part}.npy", mmap_mode="r")[:model.images])
+                            for part in ("images", "labels", "test"))
+    kind = importlib.import_module(f"benchmarks.peers.{library}").Peer
+    peer = kind(model, images, labels, int(threads))
+    warm_up = peer.step if "step" in model.tasks else peer.epoch
+    warm_up()                                               # compiles, allocates, warms the caches
+    answers = {"epoch": lambda: seconds(peer.epoch),
+               "step": lambda: seconds(lambda: [peer.step() for _ in range(STEPS)]) / STEPS,
+               "predict": lambda batch: seconds(lambda: predict_all(peer, test if batch > 1 else test[:SINGLE], batch)),
                "peak": peak_megabytes,
-               "versions": module.MLP.versions}
+               "profile": lambda: peer.profile(),
+               "versions": kind.versions}
     for line in sys.stdin:
-        name, *arguments = line.split()
-        print(json.dumps(answers[name](*map(int, arguments))), flush=True)
+        question, *arguments = line.split()
+        print(json.dumps(answers[question](*map(int, arguments))), flush=True)
 
 
 if __name__ == "__main__":

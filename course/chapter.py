@@ -55,6 +55,7 @@ class Chapter:
 
     @property
     def module(self):
+        """The module it writes; None for a page of the gallery (`nnlib: null`)."""
         return self.metadata["nnlib"]
 
     @property
@@ -87,7 +88,7 @@ def read_book(root, last=None):
     owners = {}
     for chapter in chapters:
         first = owners.setdefault(chapter.module, chapter)
-        if first is not chapter:
+        if first is not chapter and chapter.module:
             raise Refusal(chapter.place, line_of(chapter.text, "nnlib:"),
                           f"one chapter owns a module, but {first.place} already has "
                           f"nnlib: {chapter.module}")
@@ -104,10 +105,10 @@ def read_chapter(path, root):
         raise Refusal(place, 1, f"cannot be read: {' '.join(str(error).split())}") from None
     metadata = dict(notebook.metadata)
     starts = metadata.pop("source_map")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", str(metadata.get("nnlib", ""))):
+    if metadata.get("nnlib", "") is not None and not re.fullmatch(r"[a-z][a-z0-9_]*", str(metadata.get("nnlib", ""))):
         raise Refusal(place, line_of(text, "nnlib:"),
                       "untagged chapter: its front matter must name its module, "
-                      f"as in `nnlib: activations`; got {metadata.get('nnlib')!r}")
+                      f"as in `nnlib: activations`, or say `nnlib: null`; got {metadata.get('nnlib')!r}")
     cells = tuple(read_cells(text.splitlines(), notebook.cells, starts))
     title = next((heading for cell in cells for level, heading in headings(cell) if level == 1), "")
     if not title:

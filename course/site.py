@@ -19,6 +19,7 @@ PARTS = (  # a part, and the number its first chapter's file name has at least
     ("II", "Seeing", 10),
     ("III", "Other shapes", 16),
     ("IV", "Out in the world", 19),
+    ("V", "A gallery", 90),
 )
 NOT_PROSE = re.compile(r"\s*([#`:(|>$!+-]|\d+\.)")  # how a paragraph of something else begins
 

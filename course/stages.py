@@ -20,7 +20,7 @@ from course.tangle import package_files, tangle, write_package
 
 def stages(root, options=()):
     """Run each stage; returns the names of the chapters whose stage failed."""
-    modules = tangle(root)
+    modules = [module for module in tangle(root) if module.name]
     for k, module in enumerate(modules):
         check_tests(root, module, modules[k + 1:])
         check_unchanged(root, modules, k)
@@ -58,7 +58,8 @@ def check_tests(root, module, later):
 def check_unchanged(root, modules, k):
     """Refuse if tangling through a chapter gives an earlier module another text."""
     number = modules[k].chapter.number
-    for again, module in zip(tangle(root, number), modules[:k + 1], strict=True):
+    through = [module for module in tangle(root, number) if module.name]
+    for again, module in zip(through, modules[:k + 1], strict=True):
         if again.text != module.text:
             raise Refusal(module.chapter.place, 1, f"its module differs with --through {number:02d}")
 

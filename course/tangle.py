@@ -79,6 +79,8 @@ def make_module(chapter):
     definitions = []
     for cell, tree in zip(chapter.code, chapter.trees):
         if "export" in cell.tags:
+            if chapter.module is None:
+                raise chapter.refuse(cell, None, "an export cell, but the front matter says `nnlib: null`")
             definitions += read_definitions(chapter, cell, tree)
     check_names(chapter, definitions)
     imports = needed_imports(chapter, definitions)
@@ -228,7 +230,7 @@ def listing(opening, items, closing):
 
 def package_files(root, modules):
     """The whole package as {file name: text}."""
-    files = {f"{module.name}.py": module.text for module in modules}
+    files = {f"{module.name}.py": module.text for module in modules if module.name}
     return {"__init__.py": render_package(root, modules), **files}
 
 
@@ -236,6 +238,7 @@ def render_package(root, modules):
     """`nnlib/__init__.py`: light, so that importing one module imports only what it needs."""
     project = root / "pyproject.toml"
     version = tomllib.loads(project.read_text("utf-8"))["project"]["version"] if project.exists() else "0"
+    modules = [m for m in modules if m.name]
     width = max((len(m.name) for m in modules), default=0)
     contents = "\n".join(f"{m.name:{width}}  {m.chapter.title}" for m in modules)
     return (f"{HEADER}book/ by `python -m course tangle`.\n"

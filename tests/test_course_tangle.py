@@ -165,6 +165,12 @@ def test_refuses_an_untagged_chapter(book):
     assert refusal(book).startswith("book/02-shifting.md:1: untagged chapter")
 
 
+def test_a_page_of_the_gallery_writes_nothing(book):
+    edit(book, "03", "nnlib: lines", "nnlib: null")
+    edit(book, "02", "nnlib: shifting", "nnlib: null")
+    assert refusal(book).endswith("an export cell, but the front matter says `nnlib: null`")
+
+
 def test_refuses_two_chapters_with_one_module(book):
     line = edit(book, "02", "nnlib: shifting", "nnlib: scaling")
     assert refusal(book) == (f"book/02-shifting.md:{line}: one chapter owns a module, but "

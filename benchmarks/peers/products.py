@@ -1,32 +1,61 @@
-"""Not a library: the matrix products of a training step and nothing else. What NumPy's BLAS could do at best."""
+"""Not a library: the matrix products of a training step and nothing else. What NumPy's BLAS could do at best.
+
+For a convolution, the three products of im2col: all columns at once, made beforehand.
+"""
+import math
+
 import numpy as np
 
+from benchmarks.models import walk
 
-class MLP:
-    def __init__(self, images, labels, hidden, rate, batch, threads):
-        rng, sizes = np.random.default_rng(0), [images.shape[1], *hidden, 10]
-        self.W = [np.array(rng.random((m, n), np.float32), order="F") for n, m in zip(sizes, sizes[1:])]
-        self.dW = [np.empty_like(W) for W in self.W]
-        self.x = [images[:batch].T, *(rng.random((m, batch), np.float32) for m in sizes[1:])]
-        self.dx = [np.empty_like(x) for x in self.x]
-        self.steps = -(-len(images) // batch)
+
+class Peer:
+    def __init__(self, model, images, labels, threads):
+        rng = np.random.default_rng(0)
+        self.rng = rng
+        self.products = list(self.shapes(model))
+        self.arrays = [self.product(*shape) for shape in self.products]
+        self.steps, self.batch = -(-model.images // model.batch), model.batch
+
+    @staticmethod
+    def shapes(model):
+        """(rows, depth, columns for one sample) of every product W x of the model."""
+        for shape, (kind, *settings) in walk(model):
+            if kind == "dense":
+                yield settings[0], math.prod(shape), 1
+            elif kind == "conv":
+                filters, kernel, padding = settings
+                yield filters, shape[0] * kernel ** 2, math.prod(size + 2 * padding - kernel + 1 for size in shape[1:])
+
+    def product(self, rows, depth, places, batch=64):
+        """W, x, z and room for dW and dx."""
+        order = "F" if places == 1 else "C"                 # as the library keeps them
+        W = np.asarray(self.rng.random((rows, depth), np.float32), order=order)
+        x = self.rng.random((depth, places * batch), np.float32)
+        return W, x, self.rng.random((rows, x.shape[1]), np.float32), np.empty_like(W), np.empty_like(x)
+
+    def step(self):
+        """z = W x, dW = dz xᵀ, and dx = Wᵀ dz except for the first layer."""
+        for W, x, z, dW, _ in self.arrays:
+            np.matmul(W, x, out=z)
+        for k, (W, x, z, dW, dx) in reversed(list(enumerate(self.arrays))):
+            np.matmul(z, x.T, out=dW)
+            if k:
+                np.matmul(W.T, z, out=dx)
 
     def epoch(self):
-        """The products of every step: z = W x, dW = dz xᵀ, and dx = Wᵀ dz except for the first layer."""
+        """The products of every step."""
         for _ in range(self.steps):
-            for W, x, z in zip(self.W, self.x, self.x[1:]):
-                np.matmul(W, x, out=z)
-            for k in reversed(range(len(self.W))):
-                np.matmul(self.dx[k + 1], self.x[k].T, out=self.dW[k])
-                if k:
-                    np.matmul(self.W[k].T, self.dx[k + 1], out=self.dx[k])
+            self.step()
 
     def predict(self, images):
         """The products of a forward pass."""
-        x = images.T
-        for W in self.W:
-            x = W @ x
-        return x.T
+        for (W, x, *_), (rows, depth, places) in zip(self.arrays, self.products):
+            width = places * len(images)
+            if x.shape[1] < width:
+                self.arrays = [self.product(*shape, len(images)) for shape in self.products]
+                return self.predict(images)
+            W @ x[:, :width]
 
     @staticmethod
     def versions():

@@ -1,13 +1,14 @@
-"""scikit-learn's MLPClassifier: one `partial_fit` is one pass over the data."""
+"""scikit-learn's MLPClassifier: one `partial_fit` is one pass over the data. Dense networks only."""
 import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier
 
 
-class MLP:
-    def __init__(self, images, labels, hidden, rate, batch, threads):
-        self.model = MLPClassifier(hidden, solver="sgd", alpha=0, batch_size=batch, learning_rate_init=rate,
-                                   momentum=0, nesterovs_momentum=False, random_state=0)
+class Peer:
+    def __init__(self, model, images, labels, threads):
+        hidden = [units for kind, *settings in model.layers[:-1] if kind == "dense" for units in settings]
+        self.model = MLPClassifier(hidden, solver=model.optimizer, alpha=0, batch_size=model.batch,
+                                   learning_rate_init=model.rate, momentum=0, nesterovs_momentum=False, random_state=0)
         self.images, self.labels = images, labels
 
     def epoch(self):

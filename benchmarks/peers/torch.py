@@ -3,31 +3,52 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.models import walk
 
-class MLP:
-    def __init__(self, images, labels, hidden, rate, batch, threads):
+
+def torch_layers(model):
+    """The modules of a model, with a Flatten where images meet the first dense layer."""
+    for shape, (kind, *settings) in walk(model):
+        if kind == "conv":
+            filters, kernel, padding = settings
+            yield nn.Conv2d(shape[0], filters, kernel, padding=padding)
+        elif kind == "dense":
+            yield from [nn.Flatten()] * (len(shape) > 1)
+            yield nn.Linear(int(np.prod(shape)), settings[0])
+        else:
+            yield nn.ReLU() if kind == "relu" else nn.MaxPool2d(*settings)
+
+
+class Peer:
+    def __init__(self, model, images, labels, threads):
         torch.set_num_threads(threads)
-        sizes = [images.shape[1], *hidden]
-        layers = [layer for a, b in zip(sizes, sizes[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]
-        self.model = nn.Sequential(*layers, nn.Linear(sizes[-1], 10))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=rate)
+        self.shape, self.batch = model.shape, model.batch
+        self.model = nn.Sequential(*torch_layers(model))
+        rule = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[model.optimizer]
+        self.optimizer = rule(self.model.parameters(), lr=model.rate)
         self.loss = nn.CrossEntropyLoss()
-        self.images, self.labels = torch.from_numpy(images), torch.from_numpy(labels)
-        self.batch = batch
+        self.images = torch.from_numpy(images).reshape(-1, *self.shape)
+        self.labels = torch.from_numpy(labels)
+
+    def gradient(self, images, labels):
+        loss = self.loss(self.model(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
 
     def epoch(self):
         """Train on every image once."""
-        order = torch.randperm(len(self.images))
-        for indices in order.split(self.batch):
-            loss = self.loss(self.model(self.images[indices]), self.labels[indices])
-            self.optimizer.zero_grad()
-            loss.backward()
+        for indices in torch.randperm(len(self.images)).split(self.batch):
+            self.gradient(self.images[indices], self.labels[indices])
             self.optimizer.step()
+
+    def step(self):
+        """Forward and backward for one minibatch."""
+        self.gradient(self.images[:self.batch], self.labels[:self.batch])
 
     def predict(self, images):
         """Logits of one batch, shaped (n, 10)."""
         with torch.inference_mode():
-            return self.model(torch.from_numpy(images)).numpy()
+            return self.model(torch.from_numpy(images).reshape(-1, *self.shape)).numpy()
 
     @staticmethod
     def versions():
