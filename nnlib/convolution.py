@@ -2,6 +2,7 @@
 # Do not edit: change the chapter, then tangle again.
 """Convolution."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -30,8 +31,19 @@ __all__ = [
     "convolution_dW",
     "col2im",
     "convolution_dx",
+    "POINTS",
+    "powers",
+    "winograd_matrices",
+    "transform_filters",
+    "winograd",
+    "tiles_of",
+    "transform_upstream",
+    "winograd_dW",
+    "winograd_dx",
+    "winograd_tile",
+    "choose_arithmetic",
     "check_moves",
-    "with_channels",
+    "plan_filters",
     "initialize_filters",
     "filter_settings",
     "Convolution",
@@ -202,11 +214,13 @@ def padded_shape(x_shape, padding):
 def crop(x, padding):
     """The images without their padding, a view: the inverse of `pad_image`."""
     (top, bottom), (left, right) = padding
+    if top == bottom == left == right == 0:
+        return x
     return x[:, top:x.shape[1] - bottom, left:x.shape[2] - right]
 
 
 # book/10-convolution.md, "Zeros around"
-def pad_image(x, padding, workspace=fresh):
+def pad_image(x, padding, workspace=fresh, name="padded"):
     """Zeros around images.
 
     Parameters
@@ -214,7 +228,7 @@ def pad_image(x, padding, workspace=fresh):
     x : ndarray, shape (channels, height, width, batch)
     padding : ((top, bottom), (left, right))
     workspace : callable (name, shape, dtype) -> ndarray
-        Where the array comes from.
+        Where the array comes from, and its name there.
 
     Returns
     -------
@@ -224,7 +238,7 @@ def pad_image(x, padding, workspace=fresh):
     shape = padded_shape(x.shape, padding)
     if shape == x.shape and x.flags.c_contiguous:
         return x
-    padded = workspace("padded", shape, x.dtype)
+    padded = workspace(name, shape, x.dtype)
     (top, bottom), (left, right) = padding
     padded[:, :top] = padded[:, shape[1] - bottom:] = 0
     padded[:, :, :left] = padded[:, :, shape[2] - right:] = 0
@@ -486,6 +500,141 @@ def convolution_dx(dz, W, x_shape, stride=1, padding=0, dilation=1, groups=1,
         col2im(columns, shape, g.stride, g.dilation, rows, dx)
     return crop(dx, g.padding)
 
+# book/10-convolution.md, "Fewer multiplications"
+POINTS = 0, 3 / 4, -3 / 4, 3 / 2, -3 / 2
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def powers(count, tile, points=POINTS):
+    """Rows 1, p, p², … with `count` numbers, for tile + 1 points and for infinity."""
+    finite = np.vander(points[:tile + 1], count, increasing=True)
+    return np.vstack([finite, np.eye(count)[-1:]])
+
+
+# book/10-convolution.md, "Fewer multiplications"
+@functools.cache
+def winograd_matrices(tile, dtype):
+    """A, G and B for tiles of tile x tile places and 3x3 kernels, rows and columns in
+    one: (t², tile²), (t², 9), (t², t²) with t = tile + 2 (Lavin and Gray, 2016)."""
+    A, G = powers(tile, tile), powers(3, tile)
+    B = np.linalg.inv(powers(tile + 2, tile)).T
+    return tuple(np.kron(M, M).astype(dtype) for M in (A, G, B))
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def transform_filters(W, G):
+    """G g for every filter and channel: (t², filters, channels)."""
+    return (G @ W.reshape(-1, 9).T).reshape(len(G), *W.shape[:2])
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def winograd(x, W, b=None, tile=4, workspace=fresh):
+    """`convolution` with 3x3 kernels and stride 1, in fewer multiplications.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+        Padded already, so that height - 2 and width - 2 are multiples of `tile`.
+    W : ndarray, shape (filters, channels, 3, 3)
+    b : ndarray, shape (filters, 1), optional
+    tile : int
+        Rows and columns of places that are computed together, 4 at most.
+    workspace : callable (name, shape, dtype) -> ndarray
+
+    Returns
+    -------
+    ndarray, shape (filters, height - 2, width - 2, batch)
+    """
+    A, G, B = winograd_matrices(tile, x.dtype)
+    U, g = transform_filters(W, G), geometry(x.shape[1:3], tile + 2, tile)
+    z = workspace("z", (len(W), *(n * tile for n in g.out), x.shape[3]), x.dtype)
+    for rows, tiles in bands(x.shape, g, x.dtype, workspace):
+        im2col(x, *g[:3], rows, tiles)
+        d = tiles.reshape(len(x), len(B), -1)
+        V = np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
+        M = workspace("M", (len(W), len(B), d.shape[2]), x.dtype)
+        np.matmul(U, V.swapaxes(0, 1), out=M.swapaxes(0, 1))
+        y = workspace("y", (len(W), tile * tile, d.shape[2]), x.dtype)
+        np.matmul(A.T, M, out=y)
+        if b is not None:
+            y += b[:, :, None]
+        places = tiles_of(z, tile, rows)
+        places[...] = y.reshape(places.shape)
+    return z
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def tiles_of(z, tile, rows):
+    """A view of some rows of tiles: (filters, tile, tile, rows, columns, batch)."""
+    filters, height, width, batch = z.shape
+    view = z.reshape(filters, height // tile, tile, width // tile, tile, batch)
+    return view[:, slice(*rows)].transpose(0, 2, 4, 1, 3, 5)
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def transform_upstream(dz, tile, rows, A, workspace):
+    """A dz for some rows of tiles: (filters, t², tiles)."""
+    places = tiles_of(dz, tile, rows)
+    y = workspace("y", (len(dz), tile * tile, math.prod(places.shape[3:])), dz.dtype)
+    y.reshape(places.shape)[...] = places
+    M = workspace("M", (len(dz), len(A), y.shape[2]), dz.dtype)
+    return np.matmul(A, y, out=M)
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def winograd_dW(dz, x, kernel=3, tile=4, out=None, workspace=fresh):
+    """The filters' gradient of `winograd`: (filters, channels, 3, 3)."""
+    A, G, B = winograd_matrices(tile, x.dtype)
+    g, shape = geometry(x.shape[1:3], tile + 2, tile), (len(B), len(x), len(dz))
+    dU, part = np.zeros(shape, x.dtype), np.empty(shape, x.dtype)       # transposed
+    for rows, tiles in bands(x.shape, g, x.dtype, workspace):
+        im2col(x, *g[:3], rows, tiles)
+        d = tiles.reshape(len(x), len(B), -1)
+        V = np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
+        M = transform_upstream(dz, tile, rows, A, workspace)
+        dU += np.matmul(V.swapaxes(0, 1), M.transpose(1, 2, 0), out=part)
+    dW = (G.T @ dU.swapaxes(1, 2).reshape(len(B), -1)).T
+    dW = dW.reshape(len(dz), len(x), 3, 3)
+    return dW if out is None else np.positive(dW, out=out)
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def winograd_dx(dz, W, x_shape, tile=4, workspace=fresh):
+    """The input's gradient of `winograd`, shaped x_shape."""
+    A, G, B = winograd_matrices(tile, dz.dtype)
+    U, g = transform_filters(W, G), geometry(x_shape[1:3], tile + 2, tile)
+    dx = workspace("dx", x_shape, dz.dtype)
+    dx[...] = 0
+    for rows, tiles in bands(x_shape, g, dz.dtype, workspace):
+        M = transform_upstream(dz, tile, rows, A, workspace)
+        V = workspace("V", (x_shape[0], len(B), M.shape[2]), dz.dtype)
+        np.matmul(U.swapaxes(1, 2), M.swapaxes(0, 1), out=V.swapaxes(0, 1))
+        np.matmul(B.T, V, out=tiles.reshape(V.shape))
+        col2im(tiles, x_shape, tile, 1, rows, dx)
+    return dx
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def winograd_tile(g, channels, filters, groups=1):
+    """The tile with the least to multiply, 4 or 3; None where im2col is no slower."""
+    plain = g.kernel == (3, 3) and g.stride == g.dilation == (1, 1) and groups == 1
+    if not plain or channels * filters < 12 * (channels + filters):
+        return None
+    return min((4, 3), key=lambda tile: math.prod(-(-n // tile) * (tile + 2)
+                                                  for n in g.out))
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def choose_arithmetic(g, channels, filters, groups=1):
+    """The three functions a layer should use, their settings for images padded already,
+    and how many rows and columns of places to add, for whole tiles."""
+    tile = winograd_tile(g, channels, filters, groups)
+    if tile is None:
+        functions = convolution, convolution_dW, convolution_dx
+        return functions, (g.stride, 0, g.dilation, groups), ((0, 0), (0, 0))
+    rest = tuple((0, -n % tile) for n in g.out)
+    return (winograd, winograd_dW, winograd_dx), (tile,), rest
+
 
 # book/10-convolution.md, "The layer"
 def check_moves(stride, padding, dilation, init):
@@ -499,17 +648,17 @@ def check_moves(stride, padding, dilation, init):
 
 
 # book/10-convolution.md, "The layer"
-def with_channels(input_shape):
-    """One sample's shape as (channels, height, width): (height, width) has one channel.
-
-    Raises
-    ------
-    ShapeError
-        If it is neither.
-    """
-    shape = (1, *input_shape) if len(input_shape) == 2 else tuple(input_shape)
-    expect_shape("Convolution", "one sample", shape, ("channels", "height", "width"))
-    return shape
+def plan_filters(layer, input_shape):
+    """Fix all that depends on the images' shape; returns the shape of the filters."""
+    names = ("channels", "height", "width")
+    expect_shape("Convolution", "one sample", input_shape, names)
+    layer.sample_shape, (channels, *size) = tuple(input_shape), input_shape
+    expect_groups(channels, layer.filters, channels // layer.groups, layer.groups)
+    g = layer.geometry = geometry(size, layer.kernel, *layer.settings)
+    layer.functions, layer.moves, layer.rest = choose_arithmetic(
+        g, channels, layer.filters, layer.groups)
+    layer.padding = np.add(g.padding, layer.rest).tolist()
+    return layer.filters, channels // layer.groups, *layer.kernel
 
 
 # book/10-convolution.md, "The layer"
@@ -529,8 +678,8 @@ def filter_settings(layer):
 
 # book/10-convolution.md, "The layer"
 class Convolution(Layer):
-    """Filters that slide over images: (channels, height, width), or one channel
-    (height, width), to (filters, out_height, out_width).
+    """Filters that slide over images: (channels, height, width) becomes
+    (filters, out_height, out_width).
 
     Parameters
     ----------
@@ -555,7 +704,7 @@ class Convolution(Layer):
     RuntimeError
         From `backward` before `forward`.
     """
-    b = x = None
+    input_dims, b, x = 3, None, None
     initialize, config = initialize_filters, filter_settings
 
     def __init__(self, filters, kernel, stride=1, padding=0, dilation=1, groups=1,
@@ -566,30 +715,26 @@ class Convolution(Layer):
         self.settings, self.init = check_moves(stride, padding, dilation, init), init
 
     def build(self, input_shape):
-        shape = with_channels(input_shape)
-        expect_groups(shape[0], self.filters, shape[0] // self.groups, self.groups)
-        g = self.geometry = geometry(shape[1:], self.kernel, *self.settings)
-        self.sample_shape = tuple(input_shape)
-        self.moves = g.stride, 0, g.dilation, self.groups    # for images padded already
-        W, b = (self.filters, shape[0] // self.groups, *self.kernel), (self.filters, 1)
+        W, b = plan_filters(self, input_shape), (self.filters, 1)
         self.parameter_shapes = {"W": W, "b": b} if self.bias else {"W": W}
-        return (self.filters, *g.out)
+        return (self.filters, *self.geometry.out)
 
     def forward(self, x, training=False):
         x = np.asarray(x, self.W.dtype)
         expect_shape("Convolution", "x", x.shape, (*self.sample_shape, "batch"))
-        x = x.reshape(-1, *x.shape[-3:])                # (height, width): 1 channel
-        self.x = pad_image(x, self.geometry.padding, self.workspace)
-        return convolution(self.x, self.W, self.b, *self.moves, self.workspace)
+        self.x = pad_image(x, self.padding, self.workspace)
+        z = self.functions[0](self.x, self.W, self.b, *self.moves, self.workspace)
+        return crop(z, self.rest)
 
     def backward(self, dz, need_dx=True):
         if self.x is None:
             raise RuntimeError("Convolution: backward before forward")
         dz, places = np.asarray(dz, self.W.dtype), (*self.geometry.out, self.x.shape[3])
         expect_shape("Convolution", "dz", dz.shape, (self.filters, *places))
-        convolution_dW(dz, self.x, self.kernel, *self.moves, self.dW, self.workspace)
         if self.bias:
             dense_db(dz.reshape(self.filters, -1), out=self.db)
+        dz, (_, dW, dx) = pad_image(dz, self.rest, self.workspace, "dz"), self.functions
+        dW(dz, self.x, self.kernel, *self.moves, self.dW, self.workspace)
         if need_dx:
-            dx = convolution_dx(dz, self.W, self.x.shape, *self.moves, self.workspace)
-            return crop(dx, self.geometry.padding).reshape(*self.sample_shape, -1)
+            dx = dx(dz, self.W, self.x.shape, *self.moves, self.workspace)
+            return crop(dx, self.padding)

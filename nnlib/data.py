@@ -12,6 +12,7 @@ import mmap
 import os
 import shutil
 import struct
+import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "parse_idx",
     "read_idx",
     "MNIST_MD5",
+    "read_checked",
     "read_published",
     "data_folder",
     "load_mnist",
@@ -49,6 +51,13 @@ __all__ = [
     "load_digit_recognizer",
     "read_digit_recognizer",
     "read_arrays",
+    "FASHION_MD5",
+    "FASHION_CLASSES",
+    "FASHION_URL",
+    "DEBIAN_FASHION",
+    "download_published",
+    "load_fashion_mnist",
+    "load_fashion_sample",
     "to_half",
     "write_halves",
     "csv_to_frame",
@@ -177,23 +186,31 @@ MNIST_MD5 = {
 
 
 # book/01-digits.md, "Is it the right file?"
-def read_published(folder, name):
-    """Return one of MNIST's four arrays, from `folder/name.gz` or `folder/name`.
+def read_checked(path, digest):
+    """Return the bytes of a file, decompressed, if they have this MD5.
 
     Raises
     ------
     MissingFile, DataError
         Also if the content is not, to the bit, what was published.
     """
+    raw = read_bytes(path)
+    found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+    if found != digest:
+        raise DataError(f"{path}: expected content with MD5 {digest}, got {found}")
+    return raw
+
+
+# book/01-digits.md, "Is it the right file?"
+def read_published(folder, name, digests=None):
+    """Return one of four published arrays, from `folder/name.gz` or `folder/name`.
+
+    MNIST's, unless other digests are given. Raises what `read_checked` does.
+    """
     path = folder / f"{name}.gz"
     if not path.is_file() and (folder / name).is_file():
         path = folder / name
-    raw = read_bytes(path)
-    digest = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-    if digest != MNIST_MD5[name]:
-        raise DataError(f"{path}: expected content with MD5 {MNIST_MD5[name]}, "
-                        f"got {digest}")
-    return parse_idx(raw, str(path))
+    return parse_idx(read_checked(path, (digests or MNIST_MD5)[name]), str(path))
 
 
 # book/01-digits.md, "Is it the right file?"
@@ -715,6 +732,114 @@ def read_arrays(path):
         raise
     except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: {error}") from None
+
+# book/01-digits.md, "The same names, with trousers"
+FASHION_MD5 = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
+FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat",
+                   "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+DEBIAN_FASHION = "/usr/share/datasets/fashion-mnist"
+
+
+# book/01-digits.md, "The same names, with trousers"
+def download_published(url, folder, digests):
+    """Download the files that a folder lacks; each must have the expected content.
+
+    Parameters
+    ----------
+    url : str
+        Where name.gz is for each name.
+    folder : path
+        Made if it is not there.
+    digests : dict
+        Name to MD5 of the decompressed content.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be had, or is another one. Nothing is left of it then.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in digests:
+        path, partial = folder / f"{name}.gz", folder / f".{name}.gz.{os.getpid()}"
+        if path.is_file() or (folder / name).is_file():
+            continue
+        try:
+            with urllib.request.urlopen(f"{url}/{path.name}", timeout=60) as source:
+                with open(partial, "wb") as file:
+                    shutil.copyfileobj(source, file)
+            read_checked(partial, digests[name])
+            partial.rename(path)
+        except OSError as error:
+            raise DataError(f"{url}/{path.name}: download failed: {error}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+# book/01-digits.md, "The same names, with trousers"
+def load_fashion_mnist(folder=None, download=False):
+    """Load the 60,000 training and the 10,000 test pictures of Fashion-MNIST.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where the four files are, gzip or plain. By default `fashion-mnist` in
+        `data_folder()`, or else where Debian's package has them.
+    download : bool
+        Whether to download what is not there, 31 MB in all.
+
+    Returns
+    -------
+    (train_images, train_labels), (test_images, test_labels)
+        As `load_mnist`; label k is the class FASHION_CLASSES[k].
+
+    Raises
+    ------
+    MissingFile, DataError
+        If a file is not there, cannot be had, or is not exactly as published.
+
+    Sources
+    -------
+    Xiao, Rasul and Vollgraf (2017); https://github.com/zalandoresearch/fashion-mnist
+    """
+    places = [data_folder() / "fashion-mnist", Path(DEBIAN_FASHION)]
+    places = places if folder is None else [Path(folder)]
+    for place in places:
+        if all(any(place.glob(f"{name}*")) for name in FASHION_MD5):
+            break
+    else:
+        place = places[0]
+        if not download:
+            raise MissingFile(f"{place}: expected Fashion-MNIST's four files. To fetch "
+                              "them (31 MB), call load_fashion_mnist(download=True); "
+                              "or, on Debian, apt-get install dataset-fashion-mnist")
+        download_published(FASHION_URL, place, FASHION_MD5)
+    arrays = [read_published(place, name, FASHION_MD5) for name in FASHION_MD5]
+    return tuple(arrays[:2]), tuple(arrays[2:])
+
+
+# book/01-digits.md, "The same names, with trousers"
+def load_fashion_sample():
+    """Load 600 training and 300 test pictures of Fashion-MNIST, each class equally.
+
+    Returns
+    -------
+    (train_images, train_labels), (test_images, test_labels)
+        As `load_fashion_mnist`.
+
+    Raises
+    ------
+    MissingFile, DataError
+        If fashion-mnist-sample.npz is not in `data_folder()`, or is damaged.
+    """
+    images, labels = read_arrays(data_folder() / "fashion-mnist-sample.npz")
+    return (images[:600], labels[:600]), (images[600:], labels[600:])
 
 
 # book/01-digits.md, "More data than memory"

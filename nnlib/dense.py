@@ -227,13 +227,16 @@ class Layer:
     ----------
     parameter_shapes : dict
         Name to shape, known after `build`. Empty without parameters.
+    buffers : dict
+        Name to array: numbers that are kept but not learned, such as a running
+        mean. `initialize` fills it with new arrays; empty for most layers.
     input_dims : int or None
         How many axes one sample must have, batch not counted; None means any.
     """
     input_dims = None
 
     def __init__(self):
-        self.parameter_shapes, self._arrays = {}, {}
+        self.parameter_shapes, self.buffers, self._arrays = {}, {}, {}
 
     def build(self, input_shape):
         """Take the shape of one sample, return the shape of one output."""
@@ -282,9 +285,10 @@ class Layer:
         """The same layer with a workspace of its own, for another thread.
 
         It shares the parameters, and the gradients until `bind` changes them.
+        Buffers are copied.
         """
         twin = copy.copy(self)
-        twin._arrays = {}
+        twin._arrays, twin.buffers = {}, copy.deepcopy(getattr(self, "buffers", {}))
         return twin
 
 

@@ -8,13 +8,15 @@ import operator
 
 import numpy as np
 
-from nnlib.dense import Layer, ShapeError
+from nnlib.dense import Layer, ShapeError, expect_shape
 
 __all__ = [
     "Flatten",
+    "sample_shape",
+    "Reshape",
+    "image_shape",
     "adapt",
     "connect",
-    "sample_shape",
     "claim_layers",
     "NOT_BUILT",
     "same_sample",
@@ -27,7 +29,9 @@ __all__ = [
     "count_parameters",
     "parameter_views",
     "bind_layers",
+    "layer_names",
     "named_views",
+    "named_buffers",
     "flat_vector",
     "batch_last",
     "check_samples",
@@ -55,7 +59,94 @@ class Flatten(Layer):
 
 
 # book/06-networks.md, "Shapes flow"
-def adapt(layer, shape):
+def sample_shape(shape):
+    """A sample's shape as a tuple of positive integers; 784 stands for (784,).
+
+    Raises
+    ------
+    ShapeError
+        If it is anything else.
+    """
+    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        lengths = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise ShapeError("expected the shape of one sample, such as (28, 28) or 784, "
+                         f"got {shape!r}")
+    return lengths
+
+
+# book/06-networks.md, "Shapes flow"
+class Reshape(Layer):
+    """Samples in another shape: the same numbers in the same order.
+
+    Parameters
+    ----------
+    shape : tuple of int, or int
+        Of one sample, batch not counted.
+
+    Raises
+    ------
+    ShapeError
+        If the shape is not made of whole numbers >= 1; from `build`, if a sample has
+        not as many numbers; from `forward` and `backward`, if an array does not fit.
+    """
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = sample_shape(shape)
+
+    def config(self):
+        """The setting, in values that JSON knows."""
+        return {"shape": list(self.shape)}
+
+    def build(self, input_shape):
+        self.sample_shape = tuple(input_shape)
+        have, want = math.prod(self.sample_shape), math.prod(self.shape)
+        if have != want:
+            raise ShapeError(f"Reshape: expected samples of {want} numbers for "
+                             f"{self.shape}, got {have} in {self.sample_shape}")
+        return self.shape
+
+    def forward(self, x, training=False):
+        expect_shape("Reshape", "x", x.shape, (*self.sample_shape, "batch"))
+        return x.reshape(*self.shape, x.shape[-1])
+
+    def backward(self, dy, need_dx=True):
+        expect_shape("Reshape", "dy", dy.shape, (*self.shape, "batch"))
+        return dy.reshape(*self.sample_shape, dy.shape[-1])
+
+
+# book/06-networks.md, "Shapes flow"
+def image_shape(numbers, earlier):
+    """The shape of an image, three axes, that a column of so many numbers becomes.
+
+    Parameters
+    ----------
+    numbers : int
+    earlier : sequence of tuple
+        The shapes of the samples earlier in the chain. The latest with three axes and
+        as many numbers is taken; if there is none, one square channel.
+
+    Raises
+    ------
+    ShapeError
+        If the numbers do not fill a square either.
+    """
+    known = [shape for shape in earlier
+             if len(shape) == 3 and math.prod(shape) == numbers]
+    side = math.isqrt(numbers)
+    if not known and side * side != numbers:
+        raise ShapeError(f"a column of {numbers} numbers should become an image, but "
+                         "no image before it has as many and they fill no square: "
+                         "expected Reshape((channels, height, width)) before the layer")
+    return known[-1] if known else (1, side, side)
+
+
+# book/06-networks.md, "Shapes flow"
+def adapt(layer, shape, earlier=()):
     """The layers to put into a chain so that `layer` can take these samples.
 
     Parameters
@@ -63,12 +154,15 @@ def adapt(layer, shape):
     layer : Layer
     shape : tuple of int
         The shape of one sample.
+    earlier : sequence of tuple
+        The shapes of the samples earlier in the chain.
 
     Returns
     -------
     list of Layer
-        Usually [layer]; with a Flatten before it where the layer wants columns;
-        empty for a Flatten that has nothing to do.
+        Usually [layer]; with a Flatten before it where the layer wants columns, or a
+        Reshape where it wants images and gets a picture or a column; empty for a
+        Flatten that has nothing to do.
 
     Raises
     ------
@@ -77,12 +171,16 @@ def adapt(layer, shape):
     """
     if isinstance(layer, Flatten) and len(shape) == 1:
         return []
-    if layer.input_dims == 1 and len(shape) > 1:
+    if layer.input_dims in (None, len(shape)):
+        return [layer]
+    if layer.input_dims == 1:
         return [Flatten(), layer]
-    if layer.input_dims not in (None, len(shape)):
-        raise ShapeError(f"{type(layer).__name__} takes samples with "
-                         f"{layer.input_dims} axes, got samples shaped {shape}")
-    return [layer]
+    if layer.input_dims == 3 and len(shape) == 2:
+        return [Reshape((1, *shape)), layer]
+    if layer.input_dims == 3 and len(shape) == 1:
+        return [Reshape(image_shape(shape[0], earlier)), layer]
+    raise ShapeError(f"{type(layer).__name__} takes samples with {layer.input_dims} "
+                     f"axes, got samples shaped {shape}")
 
 
 # book/06-networks.md, "Shapes flow"
@@ -111,32 +209,12 @@ def connect(layers, input_shape):
     """
     connected, shapes = [], [input_shape]
     for layer in layers:
-        for piece in adapt(layer, shapes[-1]):
+        for piece in adapt(layer, shapes[-1], shapes):
             shapes.append(piece.build(shapes[-1]))
             connected.append(piece)
     if not connected:
         raise ValueError("a network needs at least one layer, got none")
     return connected, shapes
-
-
-# book/06-networks.md, "Shapes flow"
-def sample_shape(shape):
-    """A sample's shape as a tuple of positive integers; 784 stands for (784,).
-
-    Raises
-    ------
-    ShapeError
-        If it is anything else.
-    """
-    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
-    try:
-        lengths = tuple(operator.index(length) for length in lengths)
-    except TypeError:
-        lengths = ()
-    if not lengths or min(lengths) < 1:
-        raise ShapeError("expected the shape of one sample, such as (28, 28) or 784, "
-                         f"got {shape!r}")
-    return lengths
 
 
 # book/06-networks.md, "A chain of layers"
@@ -272,6 +350,8 @@ class Chain:
 
     Attributes
     ----------
+    given : list of Layer
+        The layers as they were added.
     layers : list of Layer
         After `build` with the adapters between them.
     shapes : list of tuple
@@ -290,15 +370,15 @@ class Chain:
     input_shape = output_shape = None
 
     def __init__(self, *layers, dtype=np.float32):
-        self.dtype, self.owner, self.layers = float_dtype(dtype), object(), []
+        self.dtype, self.owner, self.given = float_dtype(dtype), object(), []
         self.add(*layers)
 
     def add(self, *layers):
         """Append layers; returns the chain. RuntimeError once it is built."""
         if self.input_shape is not None:
             raise RuntimeError("this network is built: add layers before build()")
-        claim_layers([*self.layers, *layers], self.owner)
-        self.layers.extend(layers)
+        claim_layers([*self.given, *layers], self.owner)
+        self.layers = self.given = [*self.given, *layers]
         return self
 
     def build(self, input_shape, seed=0):
@@ -320,7 +400,7 @@ class Chain:
         ValueError
             If there are no layers.
         """
-        self.layers, self.shapes = connect(self.layers, sample_shape(input_shape))
+        self.layers, self.shapes = connect(self.given, sample_shape(input_shape))
         self.first = first_with_parameters(self.layers)
         self.allocate()
         initialize_layers(self.layers, seed)
@@ -414,6 +494,17 @@ def bind_layers(layers, parameters, gradients):
 
 
 # book/06-networks.md, "One vector"
+def layer_names(layers):
+    """dense1, dense2, ...: each kind of layer that keeps numbers counted on its own."""
+    seen, names = {}, []
+    for layer in layers:
+        kind = type(layer).__name__.lower()
+        seen[kind] = seen.get(kind, 0) + bool(layer.parameter_shapes or layer.buffers)
+        names.append(f"{kind}{seen[kind]}")
+    return names
+
+
+# book/06-networks.md, "One vector"
 def named_views(layers, vector):
     """Names for the stretches of a flat vector.
 
@@ -427,15 +518,18 @@ def named_views(layers, vector):
     Returns
     -------
     list of (str, ndarray)
-        dense1.W, dense1.b, dense2.W, ... each kind of layer counted on its own.
+        dense1.W, dense1.b, dense2.W, ...
     """
-    seen, pairs = {}, []
-    for layer, views in zip(layers, parameter_views(layers, vector)):
-        kind = type(layer).__name__.lower()
-        seen[kind] = seen.get(kind, 0) + bool(views)
-        for name, view in views.items():
-            pairs.append((f"{kind}{seen[kind]}.{name}", view))
-    return pairs
+    views = parameter_views(layers, vector)
+    return [(f"{name}.{key}", view) for name, own in zip(layer_names(layers), views)
+            for key, view in own.items()]
+
+
+# book/06-networks.md, "One vector"
+def named_buffers(layers):
+    """Pairs of a name, such as batchnorm1.mean, and an array that a layer keeps."""
+    return [(f"{name}.{key}", array) for name, layer in zip(layer_names(layers), layers)
+            for key, array in layer.buffers.items()]
 
 
 # book/06-networks.md, "One vector"
@@ -639,12 +733,16 @@ class Network(Chain):
         """Pairs of a name and a view: dense1.W, dense1.b, dense2.W, ..."""
         return named_views(self.layers, self.parameters)
 
+    def named_buffers(self):
+        """Pairs of a name and what a layer keeps without learning it; often none."""
+        return named_buffers(self.layers)
+
     def architecture(self):
-        """The layers, in values that JSON knows.
+        """The layers that were given, in values that JSON knows; no Flatten.
 
         Where two networks' are equal, one's parameters fit the other.
         """
         if self.input_shape is None:
             raise RuntimeError(NOT_BUILT)
-        return [describe_layer(layer) for layer in self.layers
+        return [describe_layer(layer) for layer in self.given
                 if not isinstance(layer, Flatten)]

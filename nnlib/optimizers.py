@@ -4,6 +4,7 @@
 
 import math
 import numbers
+import zlib
 from dataclasses import KW_ONLY, dataclass, field, fields
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "Cosine",
     "SETTING_RANGES",
     "check_settings",
+    "decay_vector",
+    "check_decay",
     "check_vectors",
     "check_state",
     "check_finite",
@@ -194,14 +197,19 @@ def adamw_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8,
                weight_decay=0.01, scratch=None):
     """One step of AdamW, in place: w <- (1 - lr weight_decay) w, then `adam_step`.
 
-    Parameters as in `adam_step`, and weight_decay: times lr, it is the share that each
-    weight loses.
+    Parameters as in `adam_step`, and weight_decay, a float or an ndarray with one for
+    each weight: times lr, it is the share that a weight loses.
 
     References
     ----------
     Loshchilov and Hutter, Decoupled weight decay regularization (2019).
     """
-    w *= 1.0 - lr * weight_decay
+    if isinstance(weight_decay, np.ndarray):
+        lost = np.multiply(weight_decay, lr, out=scratch)
+        lost *= w
+        w -= lost
+    else:
+        w *= 1.0 - lr * weight_decay
     adam_step(w, g, m, s, t, lr, beta1, beta2, eps, scratch)
 
 
@@ -339,13 +347,55 @@ SETTING_RANGES = {
 
 # book/07-optimizers.md, "One class for all of them"
 def check_settings(optimizer):
-    """Refuse numbers outside their ranges; what passes becomes a Python float."""
+    """Refuse numbers outside their ranges; what passes becomes a Python float.
+
+    A vector of weight decays becomes an array of the optimizer's own.
+    """
     for setting in fields(optimizer):
         name, value = setting.name, getattr(optimizer, setting.name)
         schedule = name == "learning_rate" and callable(value)
         unused = value is None and setting.default is None
-        if name in SETTING_RANGES and not schedule and not unused:
+        if name == "weight_decay" and np.ndim(value):
+            optimizer.weight_decay = decay_vector(value)
+        elif name in SETTING_RANGES and not schedule and not unused:
             setattr(optimizer, name, number_between(name, value, *SETTING_RANGES[name]))
+
+
+# book/07-optimizers.md, "One class for all of them"
+def decay_vector(values):
+    """A copy of a vector of weight decays, one strength for each parameter.
+
+    Parameters
+    ----------
+    values : array_like, shape (size,)
+
+    Returns
+    -------
+    ndarray, shape (size,)
+        float32 stays float32, all else becomes float64.
+
+    Raises
+    ------
+    ShapeError, ValueError
+        If it is not a vector of numbers in [0, inf).
+    """
+    vector = np.array(values)
+    if vector.ndim != 1 or vector.size == 0:
+        raise ShapeError(f"expected weight_decay as a number or as one vector, "
+                         f"got an array shaped {vector.shape}")
+    if vector.dtype.kind not in "iuf":
+        raise ValueError(f"expected weight_decay as numbers, got {vector.dtype}")
+    for place in np.flatnonzero(~((vector >= 0) & (vector < math.inf))):
+        number_between(f"weight_decay of parameter {place}", float(vector[place]), 0)
+    return vector if vector.dtype == np.float32 else vector.astype(np.float64)
+
+
+# book/07-optimizers.md, "One class for all of them"
+def check_decay(decay, parameters):
+    """Refuse a vector of weight decays that has not one for each parameter."""
+    if np.shape(decay) not in ((), parameters.shape):
+        raise ShapeError(f"expected one weight_decay per parameter, "
+                         f"{parameters.size}, got {np.size(decay)}")
 
 
 # book/07-optimizers.md, "One class for all of them"
@@ -408,7 +458,11 @@ def settings_text(optimizer):
     shown = []
     for setting in fields(optimizer):
         value = getattr(optimizer, setting.name)
-        if value or setting.default:
+        if isinstance(value, np.ndarray):
+            span, check = f"{value.min():g} to {value.max():g}", zlib.crc32(value)
+            text = f"<{value.size} from {span}, crc32 {check:08x}>"
+            shown.append(f"{setting.name}={text}")
+        elif value or setting.default:
             text = getattr(value, "__qualname__", repr(value))
             shown.append(f"{setting.name}={text}")
     return f"{type(optimizer).__name__}({', '.join(shown)})"
@@ -428,8 +482,9 @@ def update_blocks(optimizer, parameters, gradients, lr):
     """Call the optimizer's rule on one block of the vectors after the other.
 
     The scratch vector is kept from step to step. L2 decay is added to the gradient
-    here.
+    here; a rule with decoupled decay gets its strength as `weight_decay`.
     """
+    decay, each = optimizer.weight_decay, np.ndim(optimizer.weight_decay) == 1
     room, scratch = min(BLOCK, parameters.size), optimizer.scratch
     if scratch is None or scratch.size != room or scratch.dtype != parameters.dtype:
         optimizer.scratch = scratch = np.empty(room, parameters.dtype)
@@ -437,9 +492,12 @@ def update_blocks(optimizer, parameters, gradients, lr):
         block = slice(start, start + room)
         w, g = parameters[block], gradients[block]
         free = scratch[:w.size]
-        if optimizer.weight_decay and not optimizer.decoupled:
-            g += np.multiply(w, optimizer.weight_decay, out=free)
         state = {name: vector[block] for name, vector in optimizer.state.items()}
+        strength = decay[block].astype(w.dtype, copy=False) if each else decay
+        if optimizer.decoupled:
+            state["weight_decay"] = strength
+        elif each or decay:
+            g += np.multiply(w, strength, out=free)
         optimizer.update(w, g, lr, free, **state)
 
 
@@ -455,8 +513,9 @@ class Optimizer:
     ----------
     learning_rate : float or callable
         A schedule is called with the number of steps taken so far.
-    weight_decay : float
+    weight_decay : float or array_like, shape (size,)
         L2 strength: weight_decay * w is added to the gradient (AdamW: decoupled).
+        A vector, which is copied, has one for each parameter.
     clip_value, clip_norm : float, optional
         Limits for each element of the gradient and for its length; in this order,
         before decay.
@@ -475,7 +534,7 @@ class Optimizer:
     """
     learning_rate: object
     _: KW_ONLY
-    weight_decay: float = 0.0
+    weight_decay: float | np.ndarray = 0.0
     clip_value: float | None = None
     clip_norm: float | None = None
 
@@ -506,13 +565,14 @@ class Optimizer:
         Raises
         ------
         ShapeError, ValueError
-            For vectors that do not fit each other or this optimizer's state.
+            For vectors that do not fit each other, weight_decay, or the state.
         FloatingPointError
             For a gradient that is not finite.
 
         Whatever is raised, parameters and state are as they were.
         """
         check_vectors(parameters, gradients)
+        check_decay(self.weight_decay, parameters)
         lr = self.rate
         check_finite(gradients, self.steps, lr)
         state = self.state or {k: np.zeros_like(parameters) for k in self.state_names}
@@ -592,10 +652,10 @@ class Adam(Optimizer):
 @dataclass(eq=False, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay."""
-    weight_decay: float = field(default=0.01, kw_only=True)
+    weight_decay: float | np.ndarray = field(default=0.01, kw_only=True)
 
     decoupled = True
 
-    def update(self, w, g, lr, scratch, m, s):
+    def update(self, w, g, lr, scratch, m, s, weight_decay):
         adamw_step(w, g, m, s, self.steps, lr, self.beta1, self.beta2, self.eps,
-                   self.weight_decay, scratch)
+                   weight_decay, scratch)

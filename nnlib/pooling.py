@@ -3,13 +3,11 @@
 """Pooling."""
 
 import functools
-import math
 
 import numpy as np
 
 from nnlib.convolution import output_size, pair
-from nnlib.dense import Layer, ShapeError, expect_shape
-from nnlib.network import sample_shape
+from nnlib.dense import Layer, expect_shape
 
 __all__ = [
     "pool_settings",
@@ -28,7 +26,6 @@ __all__ = [
     "MaxPool",
     "AveragePool",
     "GlobalAveragePool",
-    "Reshape",
 ]
 
 
@@ -461,44 +458,3 @@ class GlobalAveragePool(Layer):
             dx = self.workspace("dx", self.x_shape, dy.dtype)
             pixels = self.x_shape[1] * self.x_shape[2]
             return np.multiply(dy[:, None, None], 1.0 / pixels, out=dx)
-
-
-# book/11-pooling.md, "Columns and images"
-class Reshape(Layer):
-    """Samples in another shape: the same numbers in the same order.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of one sample, batch not counted: (channels, height, width).
-
-    Raises
-    ------
-    ShapeError
-        If the shape is not made of whole numbers >= 1; from `build`, if a sample has
-        not as many numbers; from `forward` and `backward`, if an array does not fit.
-    """
-
-    def __init__(self, shape):
-        super().__init__()
-        self.shape = sample_shape(shape)
-
-    def config(self):
-        """The setting, in values that JSON knows."""
-        return {"shape": list(self.shape)}
-
-    def build(self, input_shape):
-        self.sample_shape = tuple(input_shape)
-        have, want = math.prod(self.sample_shape), math.prod(self.shape)
-        if have != want:
-            raise ShapeError(f"Reshape: expected samples of {want} numbers for "
-                             f"{self.shape}, got {have} in {self.sample_shape}")
-        return self.shape
-
-    def forward(self, x, training=False):
-        expect_shape("Reshape", "x", x.shape, (*self.sample_shape, "batch"))
-        return x.reshape(*self.shape, x.shape[-1])
-
-    def backward(self, dy, need_dx=True):
-        expect_shape("Reshape", "dy", dy.shape, (*self.shape, "batch"))
-        return dy.reshape(*self.sample_shape, dy.shape[-1])

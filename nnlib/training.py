@@ -2,6 +2,7 @@
 # Do not edit: change the chapter, then tangle again.
 """Training."""
 
+import copy
 import json
 import os
 import time
@@ -32,12 +33,18 @@ __all__ = [
     "CheckpointError",
     "write_checkpoint",
     "read_checkpoint",
+    "kept_arrays",
+    "put_arrays",
+    "join_groups",
+    "arrays_of",
     "Run",
     "check_identity",
     "latest_checkpoint",
+    "CheckpointFolder",
     "check_training",
     "history_table",
     "keep_records",
+    "epoch_images",
     "fit",
 ]
 
@@ -88,6 +95,7 @@ class MinibatchGradient:
         self.network, self.images, self.labels = network, images, labels
         self.replicas = [network] + [network.replica() for _ in range(threads - 1)]
         self.losses = [loss] + [loss.replica() for _ in range(threads - 1)]
+        self.summed = np.empty_like(network.gradients)     # for accumulate_gradient
         self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self.limit = threadpool_limits(1, "blas") if threads > 1 else nullcontext()
 
@@ -137,11 +145,11 @@ def accumulate_gradient(gradient, indices, batch_size):
     """
     if len(indices) <= batch_size:
         return gradient(indices, len(indices))
-    total, summed = 0.0, np.zeros_like(gradient.network.gradients)
+    total, gradient.summed[...] = 0.0, 0.0
     for start in range(0, len(indices), batch_size):
         total += gradient(indices[start : start + batch_size], len(indices))
-        summed += gradient.network.gradients
-    np.copyto(gradient.network.gradients, summed)
+        gradient.summed += gradient.network.gradients
+    np.copyto(gradient.network.gradients, gradient.summed)
     return total
 
 
@@ -268,7 +276,7 @@ def write_atomically(path, write):
     os.replace(temporary, path)
 
 # book/08-training.md, "What a run must remember"
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 # book/08-training.md, "What a run must remember"
@@ -309,6 +317,33 @@ def read_checkpoint(path):
 
 
 # book/08-training.md, "What a run must remember"
+def kept_arrays(network):
+    """All that a network keeps, by name: its parameters, and its layers' buffers."""
+    return {"parameters": network.parameters, **dict(network.named_buffers())}
+
+
+# book/08-training.md, "What a run must remember"
+def put_arrays(targets, sources):
+    """Copy arrays into others of the same names; both are dicts."""
+    for name, target in targets.items():
+        target[...] = sources[name]
+
+
+# book/08-training.md, "What a run must remember"
+def join_groups(**groups):
+    """One dict of several: parameters of the group best become best/parameters."""
+    return {f"{group}/{name}": array for group, named in groups.items()
+            for name, array in named.items()}
+
+
+# book/08-training.md, "What a run must remember"
+def arrays_of(group, arrays):
+    """What join_groups put in for one group, by name."""
+    return {name.removeprefix(f"{group}/"): array for name, array in arrays.items()
+            if name.startswith(f"{group}/")}
+
+
+# book/08-training.md, "What a run must remember"
 class Run:
     """A training run: what it has done so far, and all that is needed to go on.
 
@@ -324,7 +359,7 @@ class Run:
     def __init__(self, network, optimizer, settings):
         self.network, self.optimizer, self.settings = network, optimizer, settings
         self.rows, self.waited = [], 0
-        self.best, self.best_loss = network.parameters.copy(), float("inf")
+        self.best, self.best_loss = copy.deepcopy(kept_arrays(network)), float("inf")
 
     @property
     def identity(self):
@@ -335,31 +370,28 @@ class Run:
         return json.loads(json.dumps(described))
 
     def note(self, row):
-        """Add an epoch's row; keep the weights if its validation loss is the lowest."""
+        """Add an epoch's row; keep the network if its validation loss is the lowest."""
         self.rows.append(row)
         self.waited += 1
         if row.get("val_loss", float("inf")) < self.best_loss:
             self.best_loss, self.waited = row["val_loss"], 0
-            np.copyto(self.best, self.network.parameters)
+            put_arrays(self.best, kept_arrays(self.network))
 
     def save(self, path):
         """Write a checkpoint."""
         header = {"identity": self.identity, "steps": self.optimizer.steps,
                   "rows": self.rows, "best_loss": self.best_loss, "waited": self.waited}
-        arrays = {"parameters": self.network.parameters, "best": self.best}
-        for name, vector in self.optimizer.state.items():
-            arrays[f"state_{name}"] = vector
+        arrays = join_groups(network=kept_arrays(self.network), best=self.best,
+                             state=self.optimizer.state)
         write_checkpoint(path, header, arrays)
 
     def restore(self, path):
         """Take everything from a checkpoint, once it is known to belong to this run."""
         header, arrays = read_checkpoint(path)
         check_identity(path, header.get("identity"), self.identity)
-        state = {name.removeprefix("state_"): vector for name, vector in arrays.items()
-                 if name.startswith("state_")}
-        self.optimizer.restore(state, header["steps"])
-        self.network.parameters[...] = arrays["parameters"]
-        self.best[...] = arrays["best"]
+        self.optimizer.restore(arrays_of("state", arrays), header["steps"])
+        put_arrays(kept_arrays(self.network), arrays_of("network", arrays))
+        put_arrays(self.best, arrays_of("best", arrays))
         for name in ("rows", "best_loss", "waited"):
             setattr(self, name, header[name])
 
@@ -378,6 +410,24 @@ def check_identity(path, came, expected):
 def latest_checkpoint(folder):
     """The checkpoint of the latest epoch in a folder, or None."""
     return max(Path(folder).glob("epoch-*.npz"), default=None)
+
+
+# book/08-training.md, "What a run must remember"
+class CheckpointFolder:
+    """A folder with a run's checkpoints, epoch-000001.npz and so on."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def save(self, run):
+        """Write the checkpoint of an epoch."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        run.save(self.folder / f"epoch-{len(run.rows):06d}.npz")
+
+    def restore(self, run):
+        """Take everything from the latest checkpoint, if there is one."""
+        if latest := latest_checkpoint(self.folder):
+            run.restore(latest)
 
 
 # book/08-training.md, "The whole loop"
@@ -413,19 +463,36 @@ def history_table(rows):
 
 
 # book/08-training.md, "The whole loop"
-def keep_records(run, csv, folder, due):
+def keep_records(run, csv, keeper, due):
     """After an epoch: the history so far as a CSV, and a checkpoint if one is due."""
     if csv:
         text = history_table(run.rows).to_csv(index=False, lineterminator="\n")
         write_atomically(csv, lambda file: file.write(text.encode()))
-    if folder and due:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        run.save(Path(folder) / f"epoch-{len(run.rows):06d}.npz")
+    if keeper and due:
+        keeper.save(run)
+
+
+# book/08-training.md, "The whole loop"
+def epoch_images(images, augment, rng):
+    """What one epoch learns from: the images, or what `augment` makes of them.
+
+    Raises
+    ------
+    ShapeError
+        If that is not of the images' shape.
+    """
+    if augment is None:
+        return images
+    changed = augment(images, rng)
+    if np.shape(changed) != np.shape(images):
+        raise ShapeError(f"augment: expected images shaped {np.shape(images)} back, "
+                         f"got {np.shape(changed)}")
+    return changed
 
 
 # book/08-training.md, "The whole loop"
 def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=64,
-        validation=None, seed=0, accumulate=1, threads=1, patience=None,
+        validation=None, augment=None, seed=0, accumulate=1, threads=1, patience=None,
         checkpoint=None, checkpoint_every=1, resume=False, csv=None, progress=True):
     """Train a network.
 
@@ -446,6 +513,9 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
         Samples in a minibatch; the last of an epoch has what is left.
     validation : (images, labels), optional
         Evaluated after every epoch.
+    augment : callable (images, rng) -> images, optional
+        Called before every epoch with all images and the epoch's generator; what it
+        returns, of the same shape, is learned from in their place.
     seed : int
         Decides the order of the samples and, if the network is not built yet, its
         initial weights.
@@ -456,11 +526,11 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
     patience : int, optional
         Stop after so many epochs without a lower validation loss. The best weights are
         put back at the end.
-    checkpoint : folder, optional
+    checkpoint : folder, or object with save(run) and restore(run), optional
         Where to write epoch-000001.npz and so on, after every `checkpoint_every` epochs
         and after epoch number `epochs`.
     resume : bool
-        Go on from the latest checkpoint in that folder, if there is one.
+        Go on from the latest checkpoint there, if there is one.
     csv : path, optional
         Where to keep the history while it grows.
     progress : bool
@@ -489,25 +559,29 @@ def fit(network, images, labels, *, optimizer, loss=None, epochs=10, batch_size=
         network.build(images.shape[1:], seed)
     run = Run(network, optimizer, {
         "samples": len(images), "batch_size": batch_size, "accumulate": accumulate,
-        "threads": threads, "seed": seed})
-    if resume and (latest := latest_checkpoint(checkpoint)):
-        run.restore(latest)
+        "threads": threads, "seed": seed,
+        "augment": getattr(augment, "__name__", repr(augment))})
+    own = checkpoint is None or hasattr(checkpoint, "restore")
+    keeper = checkpoint if own else CheckpointFolder(checkpoint)
+    if resume:
+        keeper.restore(run)
     bar = tqdm(total=epochs, initial=len(run.rows), unit="epoch", disable=not progress)
     with MinibatchGradient(network, loss, images, labels, threads) as gradient, bar:
         while len(run.rows) < epochs and not (patience and run.waited >= patience):
             start, epoch = time.perf_counter(), len(run.rows) + 1
             row = {"epoch": epoch, "learning_rate": optimizer.rate}
-            row["loss"] = train_epoch(gradient, optimizer, epoch_generator(seed, epoch),
-                                      batch_size, accumulate)
+            rng = epoch_generator(seed, epoch)
+            gradient.images = epoch_images(images, augment, rng)
+            row["loss"] = train_epoch(gradient, optimizer, rng, batch_size, accumulate)
             if validation is not None:
                 for name, value in evaluate(network, *validation, loss).items():
                     row[f"val_{name}"] = value
             run.note({**row, "seconds": time.perf_counter() - start})
-            keep_records(run, csv, checkpoint,
+            keep_records(run, csv, keeper,
                          due=epoch % checkpoint_every == 0 or epoch == epochs)
             bar.set_postfix({name: f"{value:.4f}" for name, value in row.items()
                              if name.endswith(("loss", "accuracy"))})
             bar.update()
     if patience:
-        network.parameters[...] = run.best
+        put_arrays(kept_arrays(network), run.best)
     return history_table(run.rows)

@@ -188,6 +188,8 @@ def convolution_dx(dz, W, x_shape, stride=1, padding=0, dilation=1, groups=1):
 
 
 class Convolution(Layer):
+    input_dims = 3
+
     def __init__(self, filters, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True, init=he_normal):
         super().__init__()
         self.filters, self.kernel, self.bias, self.init = filters, _two(kernel), bias, init
@@ -195,8 +197,9 @@ class Convolution(Layer):
         self.b = self.x = None
 
     def build(self, input_shape):
-        self.input_shape = tuple(input_shape)
-        channels, height, width = (1, *input_shape) if len(input_shape) == 2 else input_shape
+        if len(input_shape) != 3:
+            raise ShapeError(f"expected one sample shaped (channels, height, width), got {input_shape}")
+        channels, height, width = input_shape
         stride, padding, dilation, groups = self.settings
         *_, places = _settings(height, width, self.kernel, stride, padding, dilation)
         _share(0, self.filters, channels, groups)
@@ -212,8 +215,6 @@ class Convolution(Layer):
 
     def forward(self, x, training=False):
         self.x = to_list(x)
-        if len(self.input_shape) == 2:
-            self.x = [self.x]
         return convolution(self.x, self.W, self.b, *self.settings)
 
     def backward(self, dz, need_dx=True):
@@ -226,5 +227,4 @@ class Convolution(Layer):
                 sums.append([math.fsum(number for row in maps for column in row for number in column)])
             self.db[...] = to_array(sums)
         if need_dx:
-            dx = convolution_dx(dz, self.W, _shape(self.x), *self.settings)
-            return dx[0] if len(self.input_shape) == 2 else dx
+            return convolution_dx(dz, self.W, _shape(self.x), *self.settings)

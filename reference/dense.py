@@ -117,7 +117,7 @@ class Layer:
     input_dims = None
 
     def __init__(self):
-        self.parameter_shapes = {}
+        self.parameter_shapes, self.buffers = {}, {}
 
     def build(self, input_shape):
         return input_shape
@@ -147,7 +147,9 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def replica(self):
-        return copy.copy(self)
+        twin = copy.copy(self)
+        twin.buffers = {name: to_array(to_list(array)) for name, array in self.buffers.items()}
+        return twin
 
 
 class Dense(Layer):

@@ -73,21 +73,60 @@ class Flatten(Layer):
             return _reshaped(dy, self.sample_shape)
 
 
-def adapt(layer, shape):
-    if isinstance(layer, Flatten) and len(shape) == 1:
+class Reshape(Layer):
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+
+    def config(self):
+        return {"shape": list(self.shape)}
+
+    def build(self, input_shape):
+        self.sample_shape = tuple(input_shape)
+        if _product(self.sample_shape) != _product(self.shape):
+            raise ShapeError(f"Reshape: expected samples as large as {self.shape}, got {self.sample_shape}")
+        return self.shape
+
+    def forward(self, x, training=False):
+        return _reshaped(x, self.shape)
+
+    def backward(self, dy, need_dx=True):
+        if need_dx:
+            return _reshaped(dy, self.sample_shape)
+
+
+def image_shape(numbers, earlier):
+    for shape in reversed(earlier):
+        if len(shape) == 3 and _product(shape) == numbers:
+            return tuple(shape)
+    side = 1
+    while side * side < numbers:
+        side = side + 1
+    if side * side > numbers:
+        raise ShapeError(f"{numbers} numbers are no square image, and no earlier one: expected Reshape before")
+    return (1, side, side)
+
+
+def adapt(layer, shape, earlier=()):
+    wanted, have = layer.input_dims, len(shape)
+    if isinstance(layer, Flatten) and have == 1:
         return []
-    if layer.input_dims == 1 and len(shape) > 1:
+    if wanted is None or wanted == have:
+        return [layer]
+    if wanted == 1 and have > 1:
         return [Flatten(), layer]
-    if layer.input_dims is not None and layer.input_dims != len(shape):
-        raise ShapeError(f"{type(layer).__name__} takes {layer.input_dims} axes, got {shape}")
-    return [layer]
+    if wanted == 3 and have == 2:
+        return [Reshape((1, shape[0], shape[1])), layer]
+    if wanted == 3 and have == 1:
+        return [Reshape(image_shape(shape[0], earlier)), layer]
+    raise ShapeError(f"{type(layer).__name__} takes {wanted} axes, got {shape}")
 
 
 def connect(layers, input_shape):
     shape = tuple(input_shape)
     connected, shapes = [], [shape]
     for layer in layers:
-        for piece in adapt(layer, shape):
+        for piece in adapt(layer, shape, list(shapes)):
             shape = piece.build(shape)
             connected.append(piece)
             shapes.append(shape)
@@ -120,14 +159,31 @@ def parameter_views(layers, vector):
     return cut
 
 
-def named_views(layers, vector):
-    counts, pairs = {}, []
-    for layer, arrays in zip(layers, parameter_views(layers, vector)):
+def layer_names(layers):
+    counts, names = {}, []
+    for layer in layers:
         kind = type(layer).__name__.lower()
-        if arrays:
-            counts[kind] = counts.get(kind, 0) + 1
+        if kind not in counts:
+            counts[kind] = 0
+        if layer.parameter_shapes or layer.buffers:
+            counts[kind] = counts[kind] + 1
+        names.append(f"{kind}{counts[kind]}")
+    return names
+
+
+def named_views(layers, vector):
+    names, pairs = layer_names(layers), []
+    for k, arrays in enumerate(parameter_views(layers, vector)):
         for name, array in arrays.items():
-            pairs.append((f"{kind}{counts[kind]}.{name}", array))
+            pairs.append((f"{names[k]}.{name}", array))
+    return pairs
+
+
+def named_buffers(layers):
+    names, pairs = layer_names(layers), []
+    for k, layer in enumerate(layers):
+        for name, array in layer.buffers.items():
+            pairs.append((f"{names[k]}.{name}", array))
     return pairs
 
 
@@ -175,17 +231,17 @@ class Chain:
     input_shape = None
 
     def __init__(self, *layers, dtype=float):
-        self.layers = []
+        self.given = []
         self.add(*layers)
 
     def add(self, *layers):
-        self.layers.extend(layers)
+        self.given = self.layers = self.given + list(layers)
         return self
 
     def build(self, input_shape, seed=0):
         if isinstance(input_shape, int):
             input_shape = (input_shape,)
-        self.layers, self.shapes = connect(self.layers, input_shape)
+        self.layers, self.shapes = connect(self.given, input_shape)
         self.input_shape = self.shapes[0]
         for layer in self.layers:
             layer.allocate()
@@ -250,3 +306,6 @@ class Network(Chain):
 
     def named_parameters(self):
         return named_views(self.layers, self.parameters)
+
+    def named_buffers(self):
+        return named_buffers(self.layers)

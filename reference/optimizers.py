@@ -62,9 +62,24 @@ def adam_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
         w[i] = float(w[i]) - lr * corrected_mean / (math.sqrt(corrected_square) + eps)
 
 
+def _strengths(weight_decay, count):
+    """A list with one strength for each parameter."""
+    if _is_number(weight_decay):
+        return [weight_decay] * count
+    strengths = to_list(weight_decay)
+    if len(strengths) != count:
+        raise ShapeError(f"expected {count} weight decays, got {len(strengths)}")
+    return strengths
+
+
+def _is_number(value):
+    return not hasattr(value, "__len__")
+
+
 def adamw_step(w, g, m, s, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01):
+    strengths = _strengths(weight_decay, len(w))
     for i in range(len(w)):
-        w[i] = float(w[i]) - lr * weight_decay * float(w[i])
+        w[i] = float(w[i]) - lr * strengths[i] * float(w[i])
     adam_step(w, g, m, s, t, lr, beta1, beta2, eps)
 
 
@@ -149,7 +164,8 @@ class Optimizer:
     def __init__(self, learning_rate, weight_decay=0.0, clip_value=None, clip_norm=None):
         if not callable(learning_rate):
             number_between("learning_rate", learning_rate, 0, closed=False)
-        number_between("weight_decay", weight_decay, 0)
+        for strength in [weight_decay] if _is_number(weight_decay) else weight_decay:
+            number_between("weight_decay", strength, 0)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.steps = 0
@@ -180,7 +196,8 @@ class Optimizer:
         if self.clip_norm is not None:
             clip_by_norm(g, self.clip_norm)
         if not self.decoupled:
-            g = [slope + self.weight_decay * float(w) for slope, w in zip(g, parameters)]
+            strengths = _strengths(self.weight_decay, len(g))
+            g = [slope + strength * float(w) for slope, strength, w in zip(g, strengths, parameters)]
         if not self.lists:
             self.lists = {name: [0.0] * len(g) for name in self.names}
         self.steps = self.steps + 1

@@ -178,35 +178,3 @@ class GlobalAveragePool(Layer):
         if need_dx:
             return to_array([[[[dy[c][n] / (height * width) for n in range(batch)] for _ in range(width)]
                               for _ in range(height)] for c in range(channels)])
-
-
-class Reshape(Layer):
-    def __init__(self, shape):
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def config(self):
-        return {"shape": list(self.shape)}
-
-    def build(self, input_shape):
-        self.sample_shape = tuple(input_shape)
-        if math.prod(self.sample_shape) != math.prod(self.shape):
-            raise ShapeError(f"Reshape: expected samples as large as {self.shape}, got {self.sample_shape}")
-        return self.shape
-
-    def forward(self, x, training=False):
-        return _reshaped(x, len(self.sample_shape), self.shape)
-
-    def backward(self, dy, need_dx=True):
-        if need_dx:
-            return _reshaped(dy, len(self.shape), self.sample_shape)
-
-
-def _reshaped(x, axes, shape):
-    """Columns of the batch one after the other, then put into the other shape."""
-    columns = [to_list(x)]
-    for _ in range(axes):
-        columns = [inner for outer in columns for inner in outer]
-    for length in reversed(shape):
-        columns = [columns[k:k + length] for k in range(0, len(columns), length)]
-    return to_array(columns[0])

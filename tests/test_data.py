@@ -3,11 +3,13 @@
 import ctypes
 import gzip
 import hashlib
+import http.server
 import json
 import math
 import mmap
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -184,6 +186,112 @@ def test_no_data_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with refuses("no folder data/", "NNLIB_DATA", error=FileNotFoundError):
         data.data_folder()
+
+
+# --- Fashion-MNIST -----------------------------------------------------------------
+
+
+@pytest.fixture
+def small_fashion(tmp_path, monkeypatch):
+    """A folder that stands for the address the files come from, and their digests; nothing elsewhere."""
+    source, digests = tmp_path / "source", {}
+    source.mkdir()
+    for name in data.FASHION_MD5:
+        raw = idx_bytes(np.full((7, 28, 28) if "images" in name else 7, len(name), np.uint8))
+        (source / f"{name}.gz").write_bytes(gzip.compress(raw))
+        digests[name] = hashlib.md5(raw).hexdigest()
+    monkeypatch.setattr(data, "FASHION_MD5", digests)
+    monkeypatch.setattr(data, "FASHION_URL", source.as_uri())
+    monkeypatch.setattr(data, "DEBIAN_FASHION", str(tmp_path / "debian"))
+    monkeypatch.setenv("NNLIB_DATA", str(tmp_path))
+    return source
+
+
+def test_fashion_is_not_downloaded_unasked(small_fashion, tmp_path):
+    with refuses("fashion-mnist: expected Fashion-MNIST's four files", r"download=True", "dataset-fashion-mnist",
+                 error=FileNotFoundError):
+        data.load_fashion_mnist()
+    assert not (tmp_path / "fashion-mnist").exists()
+
+
+def test_fashion_is_downloaded_once(small_fashion, tmp_path, monkeypatch):
+    (images, labels), (test_images, test_labels) = data.load_fashion_mnist(download=True)
+    assert images.shape == test_images.shape == (7, 28, 28) and labels.shape == test_labels.shape == (7,)
+    names = sorted(path.name for path in (tmp_path / "fashion-mnist").iterdir())
+    assert names == sorted(f"{name}.gz" for name in data.FASHION_MD5)
+    monkeypatch.setattr(data, "FASHION_URL", "file:///nowhere")
+    assert data.load_fashion_mnist(download=True)[0][0].shape == (7, 28, 28)
+    assert data.load_fashion_mnist(tmp_path / "fashion-mnist")[0][0].shape == (7, 28, 28)
+    (tmp_path / "fashion-mnist" / names[0]).unlink()
+    with refuses("download failed"):
+        data.load_fashion_mnist(download=True)
+
+
+def test_fashion_where_debian_puts_it_and_plain(small_fashion, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DEBIAN_FASHION", str(small_fashion))
+    assert data.load_fashion_mnist()[1][1].shape == (7,)
+    with refuses("expected Fashion-MNIST's four files", error=FileNotFoundError):
+        data.load_fashion_mnist(tmp_path / "elsewhere")
+    for path in small_fashion.iterdir():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert data.load_fashion_mnist(small_fashion)[1][1].shape == (7,)
+
+
+@pytest.mark.parametrize("damage", ["other", "cut", "missing"])
+def test_fashion_a_bad_download_leaves_nothing(small_fashion, tmp_path, damage):
+    path = small_fashion / "t10k-images-idx3-ubyte.gz"
+    raw = path.read_bytes()
+    path.write_bytes(gzip.compress(b"other")) if damage == "other" else path.write_bytes(raw[:-9])
+    if damage == "missing":
+        path.unlink()
+    with refuses({"other": "expected content with MD5", "cut": "cut off", "missing": "t10k-images.*download failed"}[damage],
+                 error=data.DataError):
+        data.load_fashion_mnist(download=True)
+    assert not any((tmp_path / "fashion-mnist").glob("*t10k-images*"))
+
+
+def test_fashion_over_http(small_fashion, tmp_path, monkeypatch):
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(small_fashion))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(data, "FASHION_URL", f"http://127.0.0.1:{server.server_port}")
+        assert data.load_fashion_mnist(download=True)[0][0].shape == (7, 28, 28)
+        (small_fashion / "t10k-labels-idx1-ubyte.gz").unlink()
+        (tmp_path / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+        with refuses("t10k-labels.*download failed.*404"):
+            data.load_fashion_mnist(download=True)
+        server.shutdown()
+
+
+def test_fashion_sample(monkeypatch):
+    (images, labels), (test_images, test_labels) = data.load_fashion_sample()
+    assert images.shape == (600, 28, 28) and test_images.shape == (300, 28, 28)
+    assert images.dtype == labels.dtype == np.uint8
+    assert np.bincount(labels).tolist() == [60] * 10 and np.bincount(test_labels).tolist() == [30] * 10
+    assert labels[:5].tolist() == [9, 0, 0, 3, 0] and len(data.FASHION_CLASSES) == 10
+    path = data.data_folder() / "fashion-mnist-sample.npz"
+    assert path.stat().st_size < 400_000
+    digest = hashlib.md5(images.tobytes() + test_images.tobytes() + labels.tobytes() + test_labels.tobytes()).hexdigest()
+    assert digest == "f87b1ffbf994dca3e64d366e95d97a06"
+
+
+if Path(data.DEBIAN_FASHION).is_dir():
+
+    def test_fashion_as_published():
+        (images, labels), (test_images, test_labels) = data.load_fashion_mnist(data.DEBIAN_FASHION)
+        assert images.shape == (60_000, 28, 28) and test_images.shape == (10_000, 28, 28)
+        assert np.bincount(labels).tolist() == [6000] * 10 and np.bincount(test_labels).tolist() == [1000] * 10
+        (sample, _), (test_sample, _) = data.load_fashion_sample()
+        whole = {image.tobytes() for image in images}
+        assert all(image.tobytes() in whole for image in sample)
+        assert {image.tobytes() for image in test_sample} <= {image.tobytes() for image in test_images}
 
 
 # --- Checks and scaling ------------------------------------------------------------

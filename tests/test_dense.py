@@ -527,3 +527,13 @@ def test_expect_shape():
         expect_shape("here", "it", (3, 0), (3, "batch"))
     with pytest.raises(ShapeError, match=r"^here: expected it shaped \(3,\), got \(4,\)$"):
         expect_shape("here", "it", [4], (3,))
+
+
+def test_buffers_belong_to_one_layer_and_a_replica_has_copies():
+    one, other = Dense(2), Dense(2)
+    assert one.buffers == other.buffers == {} and one.buffers is not other.buffers
+    one.buffers["mean"] = np.zeros(3)
+    twin = one.replica()
+    twin.buffers["mean"] += 1
+    assert_array_equal(one.buffers["mean"], np.zeros(3))
+    assert other.buffers == {}

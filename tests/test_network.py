@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+import nnlib.network
 import reference.activations
 import reference.dense
 import reference.network
@@ -20,16 +21,18 @@ from nnlib import activations
 from nnlib.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, Layer, ShapeError
-from nnlib.gradcheck import check_network
+from nnlib.gradcheck import check_layer, check_network
 from nnlib.losses import SoftmaxCrossEntropy
 from nnlib.network import (
     Chain,
     Flatten,
     Network,
+    Reshape,
     adapt,
     batch_last,
     connect,
     count_parameters,
+    image_shape,
     named_views,
     parameter_views,
     sample_shape,
@@ -97,7 +100,56 @@ def test_flatten_and_batch_last_agree_with_the_reference(shape, n, seed):
     assert_array_equal(theirs.backward(theirs.forward(last)), last)
 
 
+@relaxed
+@given(shape=shapes, n=st.integers(1, 4), seed=seeds)
+def test_reshape_agrees_with_the_reference(shape, n, seed):
+    rng = np.random.default_rng(seed)
+    x, target = rng.normal(size=(*shape, n)), tuple(int(length) for length in rng.permutation(shape))
+    ours, theirs = Reshape(target), reference.network.Reshape(target)
+    assert ours.build(shape) == theirs.build(shape) == target
+    y = ours.forward(x)
+    assert_array_equal(y, theirs.forward(x))
+    assert_array_equal(ours.backward(y), x)
+    assert_array_equal(theirs.backward(y), x)
+
+
+def wants(axes, library=Layer):
+    """A layer that takes samples with so many axes and leaves them as they are."""
+    class Wants(library):
+        input_dims = axes
+
+        def forward(self, x, training=False):
+            return x
+
+        def backward(self, dy, need_dx=True):
+            return dy
+
+    return Wants()
+
+
+@settings(max_examples=200, deadline=None)
+@given(axes=st.lists(st.sampled_from([1, 2, 3, None]), min_size=1, max_size=5),
+       shape=st.lists(st.sampled_from([1, 2, 3, 4, 9]), min_size=1, max_size=4).map(tuple))
+def test_adapters_agree_with_the_reference(axes, shape):
+    try:
+        expected = reference.network.connect([wants(k, reference.dense.Layer) for k in axes], shape)
+    except ValueError:
+        with pytest.raises(ShapeError):
+            connect([wants(k) for k in axes], shape)
+    else:
+        layers, found = connect([wants(k) for k in axes], shape)
+        assert found == expected[1]
+        assert [type(layer).__name__ for layer in layers] == [type(layer).__name__ for layer in expected[0]]
+
+
 # Witness 2: finite differences, every element, a random cotangent
+
+@pytest.mark.parametrize("layer, shape", [(Reshape((5, 2, 6)), (3, 4, 5)), (Flatten(), (3, 4, 5))])
+def test_adapters_gradients_are_those_of_finite_differences(layer, shape):
+    rng = np.random.default_rng(0)
+    layer.build(shape)
+    check_layer(layer, rng.normal(size=(*shape, 2)), rng)
+
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2)])
 @pytest.mark.parametrize("activation", ["Tanh", "Sigmoid", "LeakyReLU", "ReLU"])
@@ -238,12 +290,82 @@ def test_flatten_moves_no_numbers():
     assert np.shares_memory(Flatten().forward(batch_last(x)), x)
 
 
-def test_a_layer_that_wants_other_axes_is_refused():
-    class Wants3(Layer):
-        input_dims = 3
+@pytest.mark.parametrize("axes, shape", [(3, (1, 2, 3, 4)), (2, (6,)), (2, (1, 2, 3)), (4, (2, 3)), (4, (1, 2, 3))])
+def test_a_layer_that_wants_other_axes_is_refused(axes, shape):
+    with pytest.raises(ShapeError) as error:
+        Network(wants(axes)).build(shape)
+    assert f"Wants takes samples with {axes} axes, got samples shaped {shape}" in str(error.value)
 
-    with pytest.raises(ShapeError, match=r"Wants3 takes samples with 3 axes, got samples shaped \(28, 28\)"):
-        Network(Wants3()).build((28, 28))
+
+def test_a_picture_becomes_an_image_with_one_channel():
+    network = Network(wants(3), Dense(2)).build((4, 5))
+    assert network.shapes == [(4, 5), (1, 4, 5), (1, 4, 5), (20,), (2,)]
+    assert str(network).splitlines()[3].split() == ["Reshape", "(1,", "4,", "5)", "0"]
+
+
+@pytest.mark.parametrize("numbers, earlier, expected", [
+    (16, [], (1, 4, 4)), (1, [], (1, 1, 1)),                                # a square
+    (16, [(16, 1, 1), (4, 2, 2), (16,)], (4, 2, 2)),                        # the latest image with as many
+    (16, [(4, 2, 2), (4, 2, 3), (2, 8), (1, 1, 2, 8)], (4, 2, 2)),          # not those with more, nor other axes
+    (12, [(3, 2, 2), (12,)], (3, 2, 2)),                                    # it need not be a square
+])
+def test_what_image_a_column_becomes(numbers, earlier, expected):
+    assert image_shape(numbers, earlier) == reference.network.image_shape(numbers, earlier) == expected
+    pieces = adapt(wants(3), (numbers,), earlier)
+    assert [type(piece).__name__ for piece in pieces] == ["Reshape", "Wants"] and pieces[0].shape == expected
+
+
+def test_a_column_that_becomes_no_image_is_refused_and_reshape_helps():
+    for shape in ((15,), (3, 5, 2)):
+        with pytest.raises(ShapeError, match=r"column of 15 numbers .*expected Reshape\(\(channels"):
+            Network(Dense(15), wants(3)).build(shape)
+    assert Network(Dense(15), Reshape((5, 3, 1)), wants(3)).build(4).shapes[-1] == (5, 3, 1)
+    assert Network(Dense(15), wants(3)).build((3, 5, 1)).shapes[-1] == (3, 5, 1)
+
+
+def test_an_image_comes_back_after_dense_layers():
+    network = Network(Tanh(), Dense(24), wants(3), Dense(16), wants(3)).build((6, 2, 2))
+    assert network.shapes == [(6, 2, 2), (6, 2, 2), (24,), (24,), (6, 2, 2), (6, 2, 2), (24,), (16,), (1, 4, 4), (1, 4, 4)]
+    explicit = Network(Tanh(), Dense(24), Reshape((6, 2, 2)), Dense(16), Reshape((1, 4, 4))).build((6, 2, 2))
+    x = np.random.default_rng(0).normal(size=(6, 2, 2, 3))
+    assert_array_equal(network.forward(x), explicit.forward(x))
+
+
+def test_reshape_moves_no_numbers():
+    x = np.arange(24.0).reshape(12, 2)
+    layer = Reshape((3, 2, 2))
+    assert layer.build((12,)) == (3, 2, 2)
+    y = layer.forward(x)
+    assert_array_equal(y[..., 1].ravel(), x[:, 1])
+    assert np.shares_memory(x, y) and np.shares_memory(y, layer.backward(y))
+
+
+def test_reshape_refuses():
+    for layer in (Reshape((3, 2, 2)), reference.network.Reshape((3, 2, 2))):
+        with pytest.raises(ValueError, match="Reshape: expected samples"):
+            layer.build((13,))
+    with pytest.raises(ShapeError, match=r"expected samples of 12 numbers for \(3, 2, 2\), got 13 in \(13,\)"):
+        Reshape((3, 2, 2)).build((13,))
+    for shape in ((), (0, 2), (2, -1), (2.5,), "ab"):
+        with pytest.raises(ShapeError, match="expected the shape of one sample"):
+            Reshape(shape)
+    layer = Reshape((3, 2, 2))
+    layer.build((12,))
+    for shape in ((12,), (12, 0), (11, 2), (3, 4, 2)):
+        with pytest.raises(ShapeError, match="Reshape: expected x shaped"):
+            layer.forward(np.zeros(shape))
+    with pytest.raises(ShapeError, match="Reshape: expected dy shaped"):
+        layer.backward(np.zeros((12, 2)))
+
+
+def test_building_again_finds_the_adapters_again():
+    network = Network(Flatten(), ReLU(), Dense(36), wants(3), Dense(2))
+    for shape in ((4, 9), 36, (9, 2, 2), (4, 9)):
+        network.build(shape)
+        assert network.shapes[-4:] == [(9, 2, 2) if shape == (9, 2, 2) else (1, 6, 6)] * 2 + [(36,), (2,)]
+        assert [type(layer).__name__ for layer in network.layers].count("Flatten") == (1 if shape == 36 else 2)
+    with pytest.raises(RuntimeError, match="add layers before build"):
+        network.add(ReLU())
 
 
 @pytest.mark.parametrize("given_shape, expected", [(784, (784,)), ((28, 28), (28, 28)), ([3, 4], (3, 4)),
@@ -619,6 +741,19 @@ def test_architecture_fits_into_json_and_tells_networks_apart():
         assert other != one
 
 
+def test_architecture_leaves_out_what_the_network_put_in():
+    def of(*layers, shape):
+        return Network(*layers).build(shape).architecture()
+
+    one = of(Dense(16), wants(3), Dense(2), shape=(4, 4))
+    assert [layer["layer"] for layer in one] == ["Dense", "Wants", "Dense"]
+    assert one == of(Dense(16), wants(3), Flatten(), Dense(2), shape=16)
+    asked = of(Dense(16), Reshape((4, 2, 2)), wants(3), Dense(2), shape=16)
+    assert asked[1] == {"layer": "Reshape", "shape": [4, 2, 2], "parameters": {}} and asked != one
+    assert json.loads(json.dumps(asked)) == asked
+    assert of(wants(3), Dense(2), shape=(4, 5)) == of(wants(3), Dense(2), shape=(1, 4, 5))
+
+
 def test_architecture_does_not_change_with_use():
     network = mlp(5, 3).build(4)
     before = network.architecture()
@@ -633,6 +768,69 @@ def test_a_layer_may_describe_itself():
             return {"taps": [1, 2]}
 
     assert Network(Told()).build(3).architecture() == [{"layer": "Told", "taps": [1, 2], "parameters": {}}]
+
+
+# Buffers: what a layer keeps but does not learn
+
+class Centred(Layer):
+    """Subtracts a running mean of what it has seen, and adds a learned b if told to."""
+
+    def __init__(self, bias=False):
+        super().__init__()
+        self.bias = bias
+
+    def build(self, input_shape):
+        self.sample_shape = tuple(input_shape)
+        self.parameter_shapes = {"b": (*input_shape, 1)} if self.bias else {}
+        return input_shape
+
+    def initialize(self, rng):
+        super().initialize(rng)
+        self.buffers = {"mean": np.zeros((*self.sample_shape, 1)), "batches": np.zeros(1)}
+
+    def forward(self, x, training=False):
+        mean = self.buffers["mean"]
+        if training:
+            mean += 0.1 * (x.mean(axis=-1, keepdims=True) - mean)
+            self.buffers["batches"] += 1
+        return x - mean
+
+
+def test_buffers_have_names_of_the_same_count_as_parameters():
+    network = Network(Dense(4), Centred(), Centred(bias=True), ReLU(), Centred(bias=True)).build(3)
+    assert [name for name, _ in network.named_buffers()] == [
+        f"centred{k}.{name}" for k in (1, 2, 3) for name in ("mean", "batches")]
+    assert [name for name, _ in network.named_parameters()] == ["dense1.W", "dense1.b", "centred2.b", "centred3.b"]
+    for name, array in network.named_buffers():
+        assert array is network.layers[{"1": 1, "2": 2, "3": 4}[name[7]]].buffers[name[9:]]
+    assert mlp(3, 2).build(4).named_buffers() == []
+    pairs = [(1, 0, 0), (1, 1, 0), (0, 1, 1)]                  # (kind, parameters, buffers) for each layer
+    theirs, ours = [], []
+    for library, made in ((reference.dense.Layer, theirs), (Layer, ours)):
+        kinds = type("A", (library,), {}), type("B", (library,), {})
+        for kind, parameters, buffers in pairs:
+            made.append(kinds[kind]())
+            made[-1].parameter_shapes = {"W": (2,)} if parameters else {}
+            made[-1].buffers = {"mean": np.ones(2)} if buffers else {}
+    for function, *arguments in (("named_views", np.arange(4.0)), ("named_buffers",), ("layer_names",)):
+        expected = getattr(reference.network, function)(theirs, *arguments)
+        assert str(getattr(nnlib.network, function)(ours, *arguments)) == str(expected)
+
+
+def test_buffers_are_filled_by_build_and_kept_by_copies_of_their_own():
+    network = Network(Centred(), Dense(2)).build(3)
+    x = np.ones((3, 5), np.float32)
+    network.forward(x)
+    assert dict(network.named_buffers())["centred1.batches"] == 0
+    network.forward(x, training=True)
+    twin, replica = copy.deepcopy(network), network.replica()
+    for other in (twin, replica):
+        assert_array_equal(other.layers[0].buffers["mean"], 0.1 * np.ones((3, 1)))
+        other.forward(x, training=True)
+        assert dict(other.named_buffers())["centred1.batches"] == 2
+    assert dict(network.named_buffers())["centred1.batches"] == 1
+    network.build(3)
+    assert dict(network.named_buffers())["centred1.batches"] == 0
 
 
 # Replicas

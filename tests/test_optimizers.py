@@ -46,6 +46,8 @@ RULES = {
     "both": (lambda m, w, g, t, s, a, v: m.rmsprop_step(w, g, s, 0.1, 0.9, 1e-6, a, v, 0.8), 3),
     "adam": (lambda m, w, g, t, a, s: m.adam_step(w, g, a, s, t, 0.1, 0.8, 0.9, 1e-6), 2),
     "adamw": (lambda m, w, g, t, a, s: m.adamw_step(w, g, a, s, t, 0.1, 0.8, 0.9, 1e-6, 0.3), 2),
+    "adamw, each its decay": (lambda m, w, g, t, a, s: m.adamw_step(
+        w, g, a, s, t, 0.1, 0.8, 0.9, 1e-6, np.linspace(0, 1, w.size)), 2),
 }
 SETTINGS = {
     "sgd": ("SGD", dict(learning_rate=0.1, weight_decay=0.2)),
@@ -219,6 +221,92 @@ def test_decay_is_one_thing_for_sgd_and_two_for_adam():
                   - walk(AdamW(0.1, weight_decay=0.3), start, gradients)).max() > 0.01
 
 
+# A weight decay for each parameter
+
+@pytest.mark.parametrize("name", SETTINGS)
+@settings(max_examples=15, deadline=None)
+@given(size=sizes, container=st.sampled_from([list, np.array]))
+def test_decays_agree_with_the_reference(name, size, container):
+    start, gradients = vectors(*size)
+    strengths = np.random.default_rng(size[1]).choice([0.0, 0.1, 0.7], size[0])
+    ours, theirs = (make(name, library, weight_decay=container(strengths)) for library in (module, reference.optimizers))
+    assert_allclose(walk(ours, start, gradients), walk(theirs, start, gradients), **EXACT)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("given_dtype", [int, *DTYPES])
+def test_equal_decays_are_one_decay_and_each_parameter_has_its_own(name, dtype, given_dtype, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 7)
+    start, gradients = vectors(50, dtype=dtype)
+    close = EXACT if dtype == np.float64 else dict(rtol=1e-5, atol=1e-5)
+    changes = dict(clip_norm=None, clip_value=None)
+    whole, none = (walk(make(name, weight_decay=decay, **changes), start, gradients) for decay in (2.0, 0.0))
+    assert_allclose(walk(make(name, weight_decay=np.full(50, 2, given_dtype), **changes), start, gradients), whole, **close)
+    strengths = 2 * (np.arange(50) % 3 == 0).astype(given_dtype)
+    optimizer = make(name, weight_decay=strengths, **changes)
+    mixed = walk(optimizer, start, gradients)
+    assert_allclose(mixed, np.where(strengths == 2, whole, none), **close)
+    assert_array_equal(mixed[strengths == 0], none[strengths == 0])        # a zero changes no bit
+    assert mixed.dtype == optimizer.scratch.dtype == dtype
+    assert optimizer.weight_decay.dtype == (np.float64 if given_dtype is int else given_dtype)
+    assert all(vector.dtype == dtype for vector in optimizer.state.values())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_decays_are_the_optimizers_own(dtype):
+    strengths, (start, gradients) = np.full(5, 0.3, dtype), vectors(5)
+    for kind in (SGD, Adam, AdamW):
+        optimizer, other = kind(0.1, weight_decay=strengths), kind(0.1, weight_decay=strengths.copy())
+        strengths[...] = 7
+        assert_array_equal(walk(optimizer, start, gradients), walk(other, start, gradients))
+        strengths[...] = 0.3
+
+
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam, AdamW])
+@pytest.mark.parametrize("bad, error, message", [
+    ([0.1, -0.2, 0.3], ValueError, r"expected weight_decay of parameter 1 in \[0, inf\), got -0.2"),
+    ([0.1, 0.2, math.nan], ValueError, r"expected weight_decay of parameter 2 in \[0, inf\), got nan"),
+    (np.array([math.inf, 0.1], np.float32), ValueError, "weight_decay of parameter 0 in .*got inf"),
+    ([], ShapeError, r"weight_decay as a number or as one vector, got an array shaped \(0,\)"),
+    (np.ones((3, 1)), ShapeError, r"as one vector, got an array shaped \(3, 1\)"),
+    (np.array([True, False]), ValueError, "expected weight_decay as numbers, got bool"),
+    (["0.1", "0.2"], ValueError, "expected weight_decay as numbers, got <U3"),
+    ([0.1, 1j], ValueError, "expected weight_decay as numbers, got complex128"),
+    ([None, 0.1], ValueError, "expected weight_decay as numbers, got object"),
+])
+def test_decays_that_make_no_sense_are_refused(kind, bad, error, message):
+    with pytest.raises(error, match=message):
+        kind(0.1, weight_decay=bad)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("count", [1, 4, 6])
+def test_as_many_decays_as_parameters(name, count):
+    optimizer, w, g = make(name, weight_decay=np.zeros(count)), np.ones(5), np.full(5, 3.0)
+    with pytest.raises(ShapeError, match=f"expected one weight_decay per parameter, 5, got {count}"):
+        optimizer.step(w, g)
+    assert_array_equal(w, np.ones(5))
+    assert_array_equal(g, np.full(5, 3.0))
+    assert optimizer.steps == 0 and optimizer.state == {}
+
+
+def test_a_decay_vector_prints_short_and_tells_vectors_apart():
+    vector = np.tile([0.0, 0.01], 100_000)
+    text = repr(SGD(0.1, weight_decay=vector))
+    assert text.startswith("SGD(learning_rate=0.1, weight_decay=<200000 from 0 to 0.01, crc32 ") and len(text) < 80
+    assert text == repr(SGD(0.1, weight_decay=vector.copy())) == repr(SGD(0.1, weight_decay=vector.tolist()))
+    swapped, longer = np.tile([0.01, 0.0], 100_000), np.append(vector, 0.0)
+    nudged = vector.copy()
+    nudged[7] = np.nextafter(0.01, 1)
+    texts = {repr(SGD(0.1, weight_decay=v)) for v in (vector, swapped, longer, nudged, 0.01, 0 * vector)}
+    assert len(texts) == 6
+    optimizer = Adam(weight_decay=vector)
+    before = repr(optimizer)
+    optimizer.step(np.ones(200_000, np.float32), np.ones(200_000, np.float32))
+    assert repr(optimizer) == before
+
+
 def test_decay_depends_on_the_noise_for_adam_and_not_for_adamw():
     rng, size = np.random.default_rng(0), np.repeat([10.0, 0.1], 1000)
     w = {Adam: np.ones(2000), AdamW: np.ones(2000)}
@@ -228,6 +316,8 @@ def test_decay_depends_on_the_noise_for_adam_and_not_for_adamw():
         for kind, optimizer in optimizers.items():
             optimizer.step(w[kind], g.copy())
     noisy, quiet = w[Adam].reshape(2, 1000).mean(axis=1)
+    # Each copy also walks at random, a thousand steps of about the rate, 0.01: to a distance of about 0.3. The mean of a
+    # thousand copies is off by about 0.3 / sqrt(1000) = 0.01, and four times that is allowed.
     assert noisy == pytest.approx(math.exp(-0.01), abs=0.04) and quiet == pytest.approx(math.exp(-1), abs=0.04)
     assert_allclose(w[AdamW].reshape(2, 1000).mean(axis=1), math.exp(-0.1), atol=0.04)
 
@@ -326,9 +416,10 @@ def test_strided_vectors(name):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_step_allocates_nothing(name):
+@pytest.mark.parametrize("decays", ["as it is", "one for each"])
+def test_a_step_allocates_nothing(name, decays):
     start, gradients = vectors(200_000, steps=4, dtype=np.float32)
-    optimizer = make(name)
+    optimizer = make(name, **({"weight_decay": np.full(200_000, 0.1, np.float32)} if decays == "one for each" else {}))
     for g in gradients[:2]:
         optimizer.step(start, g)
     tracemalloc.start()

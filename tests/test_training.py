@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import reference.training as reference
 from nnlib.activations import ReLU
-from nnlib.dense import Dense, ShapeError
+from nnlib.dense import Dense, Layer, ShapeError
 from nnlib.losses import MeanSquaredError, RootMeanSquaredError, SoftmaxCrossEntropy
 from nnlib.network import Network
 from nnlib.optimizers import SGD, Adam, Cosine, RMSprop
@@ -96,6 +96,19 @@ def test_blas_is_held_to_one_thread_and_let_go(digits):
         with MinibatchGradient(small().build((4, 5)), SoftmaxCrossEntropy(), *digits[0], threads=2):
             assert set(blas_threads()) <= {1}
         assert blas_threads() == before
+
+
+def test_accumulation_uses_one_sum_again(digits):
+    network = small(np.float64).build((4, 5))
+    with MinibatchGradient(network, SoftmaxCrossEntropy(), *digits[0]) as gradient:
+        gradient(np.arange(50), 50)
+        expected = network.gradients.copy()
+        for _ in range(2):
+            room = gradient.summed.ctypes.data
+            gradient.summed[...] = np.nan                    # whatever was there before
+            accumulate_gradient(gradient, np.arange(50), 16)
+            np.testing.assert_allclose(network.gradients, expected, rtol=1e-9, atol=1e-14)
+            assert gradient.summed.ctypes.data == room
 
 
 def test_accumulation_is_a_larger_minibatch(digits):
@@ -198,6 +211,72 @@ def test_resumed_is_bit_identical(digits, tmp_path, make, threads):
     resumed, resumed_rows = train(digits[0], optimizer=make(), epochs=6, checkpoint=tmp_path, resume=True, **options)
     assert np.array_equal(whole.parameters, resumed.parameters)
     pd.testing.assert_frame_equal(rows.drop(columns="seconds"), resumed_rows.drop(columns="seconds"), check_exact=True)
+
+
+class Centred(Layer):
+    """Subtracts each number's mean: the batch's while learning, afterwards a running one, which is its buffer."""
+
+    def build(self, input_shape):
+        self.sample_shape = tuple(input_shape)
+        return self.sample_shape
+
+    def initialize(self, rng):
+        self.buffers = {"mean": np.zeros((*self.sample_shape, 1), np.float32)}
+
+    def forward(self, x, training=False):
+        if not training:
+            return x - self.buffers["mean"]
+        mean = x.mean(axis=-1, keepdims=True)
+        self.buffers["mean"] += 0.1 * (mean - self.buffers["mean"])
+        return x - mean
+
+    def backward(self, dy, need_dx=True):
+        return dy - dy.mean(axis=-1, keepdims=True)
+
+
+def centred():
+    return Network(Dense(8), Centred(), ReLU(), Centred(), Dense(3))
+
+
+def buffers_of(network):
+    assert [name for name, _ in network.named_buffers()] == ["centred1.mean", "centred2.mean"]
+    return np.concatenate([array.ravel() for _, array in network.named_buffers()])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_buffers_come_back_from_a_checkpoint(digits, tmp_path, threads):
+    """The run goes on with the same bits, and it stops at the best network's buffers, not at the last one's."""
+    options = {"validation": digits[1], "threads": threads, "patience": 50}
+    whole, rows = train(digits[0], centred(), epochs=6, **options)
+    train(digits[0], centred(), epochs=3, checkpoint=tmp_path, **options)
+    resumed, again = train(digits[0], centred(), epochs=6, checkpoint=tmp_path, resume=True, **options)
+    assert np.array_equal(whole.parameters, resumed.parameters)
+    assert np.array_equal(buffers_of(whole), buffers_of(resumed)) and np.abs(buffers_of(whole)).min() > 0
+    pd.testing.assert_frame_equal(rows.drop(columns="seconds"), again.drop(columns="seconds"), check_exact=True)
+    _, arrays = read_checkpoint(latest_checkpoint(tmp_path))
+    assert {"network/centred1.mean", "best/centred2.mean", "network/parameters", "best/parameters", "state/m"} <= set(arrays)
+
+
+def test_buffers_of_the_best_epoch_come_back(digits, tmp_path):
+    rng = np.random.default_rng(0)
+    nonsense = rng.normal(size=(60, 4, 5)).astype(np.float32), rng.integers(0, 3, 60)
+    options = {"optimizer": Adam(0.05), "validation": nonsense, "patience": 3, "checkpoint": tmp_path}
+    network, history = train(digits[0], centred(), epochs=50, **options)
+    best = int(history["val_loss"].idxmin())
+    assert len(history) == best + 4 < 50
+    assert evaluate(network, *nonsense)["loss"] == history["val_loss"][best]
+    resumed, _ = train(digits[0], centred(), epochs=50, resume=True, **options)       # there is nothing left to do
+    assert np.array_equal(buffers_of(resumed), buffers_of(network))
+    assert evaluate(resumed, *nonsense)["loss"] == history["val_loss"][best]
+
+
+def test_the_networks_own_buffers_count_when_threads_share_the_work(digits):
+    network = centred().build((4, 5))
+    with MinibatchGradient(network, SoftmaxCrossEntropy(), *digits[0], threads=2) as gradient:
+        gradient(np.arange(40), 40)
+    alone = centred().build((4, 5))
+    alone.forward(np.moveaxis(digits[0][0][:20], 0, -1), training=True)          # thread 0 has the first half
+    assert np.array_equal(buffers_of(network), buffers_of(alone)) and np.abs(buffers_of(alone)).min() > 0
 
 
 def test_patience_survives_a_resume(digits, tmp_path):
@@ -308,8 +387,11 @@ def test_damaged_checkpoint_is_refused(tmp_path, damage):
 def test_checkpoint_of_another_version_and_missing_ones(tmp_path):
     text = np.frombuffer(json.dumps({"version": 99}).encode(), np.uint8)
     np.savez(tmp_path / "future.npz", header=text)
-    with pytest.raises(CheckpointError, match="version 1, got 99"):
+    with pytest.raises(CheckpointError, match="version 2, got 99"):
         read_checkpoint(tmp_path / "future.npz")
+    np.savez(tmp_path / "past.npz", header=np.frombuffer(b'{"version": 1}', np.uint8), parameters=np.zeros(3))
+    with pytest.raises(CheckpointError, match="version 2, got 1"):        # version 1 knew no buffers
+        read_checkpoint(tmp_path / "past.npz")
     np.savez(tmp_path / "other.npz", weights=np.zeros(3))
     with pytest.raises(CheckpointError, match="other.npz"):
         read_checkpoint(tmp_path / "other.npz")
@@ -404,3 +486,26 @@ def test_a_small_network_on_real_digits_beats_its_floor():
         found.append(evaluate(network, images[52_000:57_000], labels[52_000:57_000])["accuracy"])
         assert len(history) < 30 or history["val_loss"].idxmin() > 20
     assert np.mean(found) > 0.86
+
+
+def test_augment_changes_what_an_epoch_learns_from(digits, tmp_path):
+    """Called once an epoch with the epoch's generator; (seed, epoch) decides, a resumed run arrives at the same bits."""
+    seen = []
+
+    def noisy(images, rng):
+        seen.append(rng.random())
+        return images + rng.normal(0.0, 0.1, images.shape)
+
+    plain, noise = small(), small()
+    train(digits[0], plain, epochs=3)
+    train(digits[0], noise, epochs=3, augment=noisy)
+    assert seen == [epoch_generator(0, epoch).random() for epoch in (1, 2, 3)]
+    assert not np.array_equal(plain.parameters, noise.parameters)
+    train(digits[0], small(), epochs=2, augment=noisy, checkpoint=tmp_path)
+    resumed = small()
+    train(digits[0], resumed, epochs=3, augment=noisy, checkpoint=tmp_path, resume=True)
+    assert np.array_equal(noise.parameters, resumed.parameters)
+    with pytest.raises(CheckpointError, match="expected augment None, got noisy"):
+        train(digits[0], small(), epochs=4, checkpoint=tmp_path, resume=True)
+    with pytest.raises(ShapeError, match="augment: expected images shaped"):
+        train(digits[0], small(), augment=lambda images, rng: images[:5])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+EACH = [0.2, 0.0, 0.5, 0.0, 0.1, 0.3]       # a weight decay of its own for each of the six parameters
 FROZEN = Path(__file__).with_name("optimizers.json")
 STEPS = 10
 RATES = 30
@@ -38,6 +39,13 @@ CASES = {
     "adamw": ("AdamW", dict(), "AdamW", dict()),
     "adamw, all": ("AdamW", dict(learning_rate=0.1, beta1=0.7, beta2=0.9, eps=0.01, weight_decay=0.5),
                    "AdamW", dict(lr=0.1, betas=(0.7, 0.9), eps=0.01, weight_decay=0.5)),
+    "sgd, each its decay": ("SGD", dict(learning_rate=0.1, weight_decay=EACH), "SGD", dict(lr=0.1, weight_decay=EACH)),
+    "nesterov, each its decay": ("SGD", dict(learning_rate=0.1, momentum=0.6, nesterov=True, weight_decay=EACH),
+                                 "SGD", dict(lr=0.1, momentum=0.6, nesterov=True, weight_decay=EACH)),
+    "rmsprop, each its decay": ("RMSprop", dict(learning_rate=0.1, centered=True, momentum=0.7, weight_decay=EACH),
+                                "RMSprop", dict(lr=0.1, centered=True, momentum=0.7, weight_decay=EACH)),
+    "adam, each its decay": ("Adam", dict(learning_rate=0.1, weight_decay=EACH), "Adam", dict(lr=0.1, weight_decay=EACH)),
+    "adamw, each its decay": ("AdamW", dict(learning_rate=0.1, weight_decay=EACH), "AdamW", dict(lr=0.1, weight_decay=EACH)),
     "clipped by value": ("SGD", dict(learning_rate=0.1, momentum=0.9, weight_decay=0.2, clip_value=0.5),
                          "SGD", dict(lr=0.1, momentum=0.9, weight_decay=0.2)),
     "clipped by norm": ("Adam", dict(learning_rate=0.1, weight_decay=0.2, clip_norm=1.5),
@@ -73,6 +81,8 @@ def steps_by_torch(case, dtype="float64"):
     import torch
 
     _, settings, kind, theirs = CASES[case]
+    if isinstance(theirs.get("weight_decay"), list):
+        return steps_in_groups(kind, theirs, dtype)
     w = torch.tensor(start()[0], dtype=getattr(torch, dtype), requires_grad=True)
     optimizer = getattr(torch.optim, kind)([w], **theirs)
     path = []
@@ -86,6 +96,24 @@ def steps_by_torch(case, dtype="float64"):
             torch.nn.utils.clip_grad_norm_([w], limit * (1 + 1e-6 / length))
         optimizer.step()
         path.append(w.detach().numpy().copy())
+    return np.array(path)
+
+
+def steps_in_groups(kind, theirs, dtype):
+    """The same with a weight decay for each parameter: in PyTorch a group of its own, with a tensor of its own."""
+    import torch
+
+    w = [torch.tensor([value], dtype=getattr(torch, dtype), requires_grad=True) for value in start()[0]]
+    optimizer = getattr(torch.optim, kind)(
+        [{"params": [one], "weight_decay": decay} for one, decay in zip(w, theirs["weight_decay"], strict=True)],
+        **{name: value for name, value in theirs.items() if name != "weight_decay"})
+    path = []
+    for step in range(STEPS):
+        slopes = gradient(np.array([float(one.detach()) for one in w], dtype), step)
+        for one, slope in zip(w, slopes):
+            one.grad = torch.tensor([slope], dtype=one.dtype)
+        optimizer.step()
+        path.append(np.array([float(one.detach()) for one in w], dtype))
     return np.array(path)
 
 
