@@ -99,7 +99,8 @@ def band_sizes(channels, filters, size, batch=64):
     """Rows (megabytes of a band) for a forward and backward pass of a layer of 3x3 kernels."""
     rng = np.random.default_rng(0)
     layer = Convolution(filters, 3)
-    out = layer.build((channels, size, size))
+    with pretended_tile(None):                          # columns, not tiles: it is their bands that are measured
+        out = layer.build((channels, size, size))
     layer.allocate().initialize(rng)
     x, dz = rng.random((channels, size, size, batch), np.float32), rng.random((*out, batch), np.float32)
     row, found, kept = channels * 9 * out[2] * batch * 4, {}, module.BAND_BYTES

@@ -18,6 +18,8 @@ augmentation    Augmentation
 transposed      Transposed convolution
 skips           Skips and feedback
 checkpoint      Saving
+onnx            ONNX
+cli             A command line
 """
 
 __version__ = "0.1.0"

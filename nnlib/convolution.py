@@ -119,9 +119,10 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1):
 
 # book/10-convolution.md, "Same"
 def same_padding(size, kernel, stride=1, dilation=1):
-    """The zeros (before, after) that give an axis ceil(size / stride) places.
+    """The fewest zeros (before, after) that give an axis ceil(size / stride) places.
 
-    An odd one goes after. Parameters as in `output_size`.
+    Half of them on each side, an odd one after; never fewer than none. Parameters as in
+    `output_size`.
     """
     places = -(-size // stride)
     missing = (places - 1) * stride + dilation * (kernel - 1) + 1 - size
@@ -506,7 +507,7 @@ POINTS = 0, 3 / 4, -3 / 4, 3 / 2, -3 / 2
 
 # book/10-convolution.md, "Fewer multiplications"
 def powers(count, tile, points=POINTS):
-    """Rows 1, p, p², … with `count` numbers, for tile + 1 points and for infinity."""
+    """Rows 1, p, p², … of `count` numbers: the first tile + 1 points, and infinity."""
     finite = np.vander(points[:tile + 1], count, increasing=True)
     return np.vstack([finite, np.eye(count)[-1:]])
 
@@ -616,7 +617,7 @@ def winograd_dx(dz, W, x_shape, tile=4, workspace=fresh):
 
 # book/10-convolution.md, "Fewer multiplications"
 def winograd_tile(g, channels, filters, groups=1):
-    """The tile with the least to multiply, 4 or 3; None where im2col is no slower."""
+    """The tile with the least to multiply, 4 or 3; None where tiles gain little."""
     plain = g.kernel == (3, 3) and g.stride == g.dilation == (1, 1) and groups == 1
     if not plain or channels * filters < 12 * (channels + filters):
         return None
