@@ -50,7 +50,7 @@ def own_feedback():
     return Feedback(*steps(1), times=4, shared=False, how_in="mean", how_out="mean")
 
 
-NETWORKS = {    # name: (layers one after the other, the hidden part)
+NETWORKS = {    # name: (layers that the signal passes between the first and the last, how to make them)
     "plain": (24, lambda: stack(24)),
     "skip": (24, lambda: steps(24)),
     "loop": (48, lambda: [Skip(Loop(*stack(4, quiet), times=2)) for _ in range(6)]),
@@ -85,7 +85,7 @@ def main():
                                   validation=test, progress=False)
                     rows += [[data, name, depth, net.parameter_count, seed, int(row.epoch), f"{row.loss:.4f}", f"{row.val_accuracy:.4f}"]
                              for row in history.itertuples()]
-    columns = ["data", "network", "hidden_layers", "parameters", "seed", "epoch", "train_loss", "test_accuracy"]
+    columns = ["data", "network", "layers_between", "parameters", "seed", "epoch", "train_loss", "test_accuracy"]
     write_table(FILE, columns, rows, command="python -m benchmarks.skips", machine=machine(),
                 training=f"{SAMPLES:,} pictures, {EPOCHS} epochs of minibatches of 64, Adam at 0.002")
 

@@ -825,8 +825,13 @@ def load_fashion_mnist(folder=None, download=False):
 
 
 # book/01-digits.md, "The same names, with trousers"
-def load_fashion_sample():
+def load_fashion_sample(folder=None):
     """Load 600 training and 300 test pictures of Fashion-MNIST, each class equally.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The data folder, `data_folder()` by default.
 
     Returns
     -------
@@ -836,9 +841,10 @@ def load_fashion_sample():
     Raises
     ------
     MissingFile, DataError
-        If fashion-mnist-sample.npz is not in `data_folder()`, or is damaged.
+        If fashion-mnist-sample.npz is not there, or is damaged.
     """
-    images, labels = read_arrays(data_folder() / "fashion-mnist-sample.npz")
+    folder = data_folder() if folder is None else Path(folder)
+    images, labels = read_arrays(folder / "fashion-mnist-sample.npz")
     return (images[:600], labels[:600]), (images[600:], labels[600:])
 
 

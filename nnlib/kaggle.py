@@ -154,8 +154,15 @@ def submission_fault(lines, rows):
     Parameters
     ----------
     lines : list of str
+        At least one, without their endings.
     rows : int
         How many there should be after the header.
+
+    Returns
+    -------
+    str
+        Begins with the number of the line, counted from 1, as in "line 3: expected ...".
+        A line that should be there and is not has a number, too.
     """
     if lines[0] != SUBMISSION_HEADER:
         return f"line 1: expected {SUBMISSION_HEADER!r}, got {in_words(lines[0])}"

@@ -312,7 +312,8 @@ class ExponentialDecay:
 class Cosine:
     """Half a cosine from `initial` at step `warmup` down to `final` at step `steps`.
 
-    Before it, `warmup` steps climb linearly; after it, the rate stays at `final`.
+    Before it, `warmup` steps climb linearly: step k, counted from 0, has
+    initial (k + 1) / (warmup + 1). After it, the rate stays at `final`.
 
     References
     ----------
