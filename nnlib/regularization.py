@@ -649,7 +649,11 @@ class Averaged:
         return {**self.optimizer.state, **average}
 
     def step(self, parameters, gradients):
-        """One step of the optimizer; then the average moves towards the parameters."""
+        """One step of the optimizer; then the average moves towards the parameters.
+
+        It begins as what they were before the first step, and keeps `averaging_decay`
+        of itself. Gradients may be overwritten.
+        """
         average = parameters.copy() if self.average is None else self.average
         check_state({"average": average}, ["average"], parameters)
         self.optimizer.step(parameters, gradients)

@@ -329,25 +329,26 @@ class Frozen(TransposedConvolution):
         return dx
 
 
-def clean_up(digits, seed, kind=TransposedConvolution, epochs=2):
-    """Train a small denoiser as the chapter does, for less long: mean squared error on test digits, network."""
-    train, test = digits
+def clean_up(digits, seed, kind=TransposedConvolution):
+    """Train a small denoiser once through 7,000 digits: mean squared error on test digits, network."""
+    train, test = digits[0][:7000], digits[1]
     network = Network(Convolution(8, 3, stride=2, padding=1), ReLU(), Convolution(16, 3, stride=2, padding=1), ReLU(),
                       kind(8, 4, stride=2, padding=1), ReLU(), kind(1, 4, stride=2, padding=1)).build((1, 28, 28), seed)
-    optimizer = Adam(Cosine(0.005, epochs * 157))
-    for epoch in range(epochs):
-        noise = np.random.default_rng([seed, epoch]).normal(0, 0.5, train.shape)
-        fit(network, (train + noise).astype(np.float32), train, optimizer=optimizer, epochs=1, seed=epoch,
-            loss=SigmoidBinaryCrossEntropy(), progress=False)
+    noise = np.random.default_rng(seed).normal(0, 0.5, train.shape)
+    fit(network, (train + noise).astype(np.float32), train, optimizer=Adam(Cosine(0.006, 438)), epochs=1, batch_size=16,
+        loss=SigmoidBinaryCrossEntropy(), seed=seed, progress=False)
     dirty = (test + np.random.default_rng(99).normal(0, 0.5, test.shape)).astype(np.float32)
     return np.mean((sigmoid(network.predict(dirty)) - test) ** 2), network
 
 
 def test_cleans_digits_and_its_own_weights_do_it(digits):
-    """Mean squared error 0.0211, the mean of three seeds, when written; 0.25 before cleaning."""
+    """Mean squared error 0.0181, the mean of three seeds, when written (a Gaussian blur: 0.027); 0.25 before cleaning.
+
+    With stamps that do not learn it is 0.096.
+    """
     found = [clean_up(digits, seed) for seed in (0, 1, 2)]
-    assert np.mean([error for error, _ in found]) < 0.0225
-    assert clean_up(digits, 0, Frozen)[0] > 1.3 * found[0][0]
+    assert np.mean([error for error, _ in found]) < 0.0195
+    assert clean_up(digits, 0, Frozen)[0] > 3 * found[0][0]
     for seed, (_, network) in enumerate(found):
         start = network.replica()
         start.build((1, 28, 28), seed)
@@ -358,13 +359,13 @@ def test_cleans_digits_and_its_own_weights_do_it(digits):
 
 
 def test_draws_digits_from_two_numbers_better_than_principal_components(digits):
-    """Four epochs, half of the chapter's: a mean squared error of 0.046 when written, principal components 0.054."""
+    """Three epochs of the chapter's eight: a mean squared error of 0.048 when written, principal components 0.054."""
     train, test = digits
     network = Network(Convolution(8, 3, stride=2, padding=1), ReLU(), Convolution(16, 3, stride=2, padding=1), ReLU(),
                       Dense(128), ReLU(), Dense(64), ReLU(), Dense(2), Tanh(), Dense(64), ReLU(), Dense(128), ReLU(),
                       Dense(16 * 49), ReLU(), TransposedConvolution(8, 4, stride=2, padding=1), ReLU(),
                       TransposedConvolution(1, 4, stride=2, padding=1)).build((1, 28, 28), 2)
-    fit(network, train, train, optimizer=Adam(Cosine(0.003, 4 * 313)), loss=SigmoidBinaryCrossEntropy(), epochs=4,
+    fit(network, train, train, optimizer=Adam(Cosine(0.003, 3 * 313)), loss=SigmoidBinaryCrossEntropy(), epochs=3,
         batch_size=32, seed=2, progress=False)
     error = np.mean((sigmoid(network.predict(test)) - test) ** 2)
     flat, flat_test = train.reshape(-1, 784), test.reshape(-1, 784)
@@ -372,7 +373,7 @@ def test_draws_digits_from_two_numbers_better_than_principal_components(digits):
     _, directions = np.linalg.eigh(np.cov(flat.T))
     kept = directions[:, -2:]
     linear = np.mean((mean + (flat_test - mean) @ kept @ kept.T - flat_test) ** 2)
-    assert error < 0.048 < 0.9 * linear
+    assert error < 0.0505 < 0.95 * linear
 
 
 # The starting weights
