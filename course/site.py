@@ -13,6 +13,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from course import draw
+
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = (  # a part, and the number its first chapter's file name has at least
     ("I", "A network that learns", 1),
@@ -98,6 +100,8 @@ def build(quiet=False, source=ROOT / "book", output=ROOT / "build" / "site"):
     if status := build_main([*arguments, str(source), str(output)]):
         shutil.rmtree(work, ignore_errors=True)
         raise RuntimeError(f"the site was not built (Sphinx's messages are above, its status is {status})")
+    for sentence in draw.furnish(source, output):
+        print(f"the page 'Draw a digit' will not answer: {sentence}")
     (work / "complete").touch()
     return output
 
@@ -111,4 +115,5 @@ def up_to_date(source=ROOT / "book", output=ROOT / "build" / "site"):
     """Was the site built without a warning since its sources last changed?"""
     stamp = memory(Path(output)) / "complete"
     sources = [p for p in Path(source).rglob("*") if p.is_file() and not {"results", "__pycache__"} & {*p.parts}]
+    sources += [Path(draw.__file__), *draw.PRETRAINED.glob("*.safetensors")]
     return stamp.exists() and stamp.stat().st_mtime > max(p.stat().st_mtime for p in [Path(__file__), *sources])

@@ -97,7 +97,7 @@ def reference(task):
         module = None
     names = dict(vars(module)) if module else {}
     if task.exercise.expected is not None:
-        names[task.exercise.target] = task.exercise.expected
+        names[task.exercise.target.split(".")[0]] = task.exercise.expected  # of a method: its class
     return names
 
 
