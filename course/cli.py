@@ -180,7 +180,7 @@ def watch(folder: Annotated[Path, typer.Argument(help="A student edition.")]):
 
 @app.command()
 def answers():
-    """Write the appendix with the worked answers, book/appendix-answers.md."""
+    """Write the appendices made from the exercises: worked answers, and the list of exercises."""
     from course.classroom import appendix as machine
 
     print(machine.write(ROOT))

@@ -91,11 +91,14 @@ def exported(path, name):
     from nnlib.onnx import to_onnx
     from nnlib.skips import number_layers
 
-    network = load(path).network
+    saved = load(path)
+    network, notes = saved.network, saved.notes or {}
     first = next(label for label, layer in number_layers(network.layers) if isinstance(layer, ReLU))
     shapes = dict(zip((label for label, _ in number_layers(network.layers)), network.shapes[1:]))
-    model = to_onnx(network, name.lower(), outputs=[first])
-    return {"name": name, "numbers": network.parameter_count, "input": list(network.input_shape),
+    model = to_onnx(network, name.lower(), outputs=[first],
+                    metadata={k: v for k, v in notes.items() if k == "preprocessing"})
+    return {"name": name, "numbers": network.parameter_count,
+            "right": round(100 * notes["test_accuracy"], 2) if "test_accuracy" in notes else None, "input": list(network.input_shape),
             "first": first, "shape": list(shapes[first]),
             "model": base64.b64encode(model.SerializeToString()).decode()}
 

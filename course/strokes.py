@@ -31,6 +31,9 @@ def strokes(image):
         at = (np.arange(n * ZOOM) + 0.5) / ZOOM - 0.5
         fine = np.stack([np.interp(at, np.arange(n), column) for column in fine.T])
     paths = [smooth(np.array(path) + 0.5) / ZOOM for path in trace(thin(fine > 0.45 * image.max()))]
+    if not paths and image.any():  # a dot, which thinning takes away altogether
+        weight = image / image.sum()
+        return [[tuple(round(float(w @ np.arange(len(w)) + 0.5), 2) for w in (weight.sum(axis=0), weight.sum(axis=1)))]]
     longest = max(map(length, paths), default=0)
     paths = [path for path in paths if length(path) >= min(STUB, longest)]
     return [[(round(float(x), 2), round(float(y), 2)) for y, x in simplify(path, 0.1)] for path in paths]

@@ -117,6 +117,8 @@ def widths(rng, count):
 
 OUTPUT_SIZE = Exercise(
     name="output_size", kind="build", target="output_size", difficulty=1, minutes=10,
+    shown=('stride, dilation = whole("stride", stride), whole("dilation", dilation)',
+           'before, after = pair("padding", padding, least=0)'),  # checks that the chapter on transposed convolution makes too
     cases=(
         Case("a digit", 1, "A layer that is off by one place here makes arrays that no image fills.",
              lambda rng: Script().call("output_size", 28, 3).call("output_size", 28, 28).call("output_size", 28, 1)),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from course.classroom.exercise import Case, Exercise, Made, Mutant, Name, Question, Random, Ref, Script, call
+from course.classroom.exercise import Case, Exercise, Mutant, Name, Question, Random, Ref, Script, call
 
 TANH, CUMPROD = Name("nnlib.data.np.tanh"), Name("nnlib.data.np.cumprod")  # NumPy's own: they take complex numbers
 
@@ -236,7 +236,8 @@ CHECK_LAYER = Exercise(
              .call("check_layer", Ref("layer"), rng.normal(size=(3, 4)), Random(5)), modifies=("dW",)),
     ),
     hints=(
-        "`check_function`, in the same cell, does it for one array. A layer has several: which, and where does it keep their gradients?",
+        "`check_function`, in the same cell, does it for one array. A layer has several: which, and where does it keep their "
+        "gradients?",
         "One forward and one backward pass with a random c of the output's shape; copy what you get. Then finite differences "
         "of sum(c * output), once for x and once for each name in `parameter_shapes`, and a comparison for each.",
         "Sections *A random cotangent* and *The checker* of {ref}`ch-backpropagation`.",
@@ -259,9 +260,9 @@ CHECK_LAYER = Exercise(
 COMPLEX_BACKWARD = Exercise(
     name="complex_backward", kind="further", target="complex_backward", difficulty=3, minutes=45, expected=complex_backward,
     text="""Finite differences lose half of the digits to a subtraction. For a function that takes complex numbers
-there is a way without one: $\\operatorname{Im} f(w + ih)/h$ is $f'(w)$ up to an error of order $h^2$, and $h$ may be as
-small as $10^{-20}$. Write a judge of this kind, then ask it what `tanh_backward` is worth. (Hand it `np.tanh`: this
-library's own functions take floats only. A softmax in NumPy is a line.)""",
+there is a way without one: $\\operatorname{Im} f(w + ih)/h$ is $f'(w)$ up to an error of order $h^2$, and $h$ may be
+as small as $10^{-20}$. Write a judge of this kind, then ask it what `tanh_backward` is worth. (Hand it `np.tanh`:
+this library's own functions take floats only. A softmax in NumPy is a line.)""",
     stub='''def complex_backward(function, x, dy, step=1e-20):
     """The gradient of sum(dy * function(x)) with respect to x, by complex steps.
 
@@ -319,10 +320,10 @@ library's own functions take floats only. A softmax in NumPy is a line.)""",
 
 DUAL = Exercise(
     name="dual", kind="further", target="Dual", difficulty=3, minutes=90, expected=Dual,
-    text="""*Forward mode*: carry the derivative along. A dual number has a value and a slope, the derivative of the value
-with respect to one chosen input. That input starts with slope 1, everything else with 0, and every operation computes
-both. Then differentiate the 2-2-1 network of this chapter with respect to one weight. How many runs does the whole
-gradient take?""",
+    text="""*Forward mode*: carry the derivative along. A dual number has a value and a slope, the derivative of the
+value with respect to one chosen input. That input starts with slope 1, everything else with 0, and every operation
+computes both. Then differentiate the 2-2-1 network of this chapter with respect to one weight. How many runs does the
+whole gradient take?""",
     stub='''class Dual:
     """A number and its derivative with respect to one chosen input.
 
@@ -330,7 +331,8 @@ gradient take?""",
     ----------
     value : float
     slope : float
-        1 for the input that was chosen; 0, the default, for whatever does not depend on it.
+        1 for the input that was chosen; 0, the default, for whatever does not depend on
+        it.
 
     Attributes
     ----------
@@ -419,8 +421,8 @@ gradient take?""",
     ),
     hints=(
         "What is the derivative of a sum, of a product, of σ(z), if every operand comes with its own derivative?",
-        "Turn a plain number into a Dual of slope 0 first; then each operation is one line. Subtraction can be made of the others, "
-        "and a sigmoid's slope from its value.",
+        "Turn a plain number into a Dual of slope 0 first; then each operation is one line. Subtraction can be made of the "
+        "others, and a sigmoid's slope from its value.",
         "Section *The chain rule on a graph* of {ref}`ch-backpropagation`; for the sigmoid, {ref}`ch-activations`.",
     ),
     mutants=(
@@ -441,30 +443,34 @@ EXERCISES = [NUMERICAL_GRADIENT, COMPARE_GRADIENTS, CHECK_LAYER, COMPLEX_BACKWAR
 QUESTIONS = [
     Question(
         "The checker compares a gradient at one random point. Describe a wrong backward pass for the ReLU that it will never "
-        "report, and one for `tanh` that it reports at almost every point but not at one. What does that say about choosing test inputs?",
-        "A ReLU may hand on the gradient where $y \\ge 0$ in place of $y > 0$ and be wrong at outputs of exactly zero only if the "
-        "input is exactly zero; random inputs never are. (If $y\\ge 0$ is tested on the output, every blocked element is wrong as "
-        "well, and the checker sees that at once.) For `tanh`, take $1 - y^2 + z$: it is wrong except at $z = 0$, so whoever tests a "
-        "fresh layer at zero inputs finds nothing. Finite differences only say something about the neighbourhood of the points they "
-        "are taken at. So inputs should be random, of a size at which the function bends, and there should be several elements: each "
-        "is a test of its own. Special points, such as kinks, zeros and very large numbers, need tests by hand beside it."),
+        "report, and one for `tanh` that it reports at almost every point but not at one. What does that say about choosing "
+        "test inputs?",
+        "A ReLU that looks at its input and hands the gradient on where $z \\ge 0$ in place of $z > 0$ differs only at $z = "
+        "0$, where random inputs never are (and where there is no derivative to be wrong about). One that is right for $|z| < "
+        "10$ and wrong beyond, because somebody left a clip in it, is the same case with worse consequences. For `tanh`, take "
+        "$1 - y^2 + z$: wrong everywhere but at $z = 0$, so whoever tests a fresh layer on zero inputs finds nothing. Finite "
+        "differences say something about the neighbourhood of the points they are taken at, and nothing else. So inputs should "
+        "be random, of a size at which the function bends, and there should be several elements: each is a test of its own. "
+        "Special points, such as kinks, zeros and very large numbers, need tests by hand beside it."),
     Question(
-        "Reverse mode gives the gradient of one number with respect to all parameters in the time of about two more forward passes. "
-        "Suppose you want the derivatives of all ten logits with respect to one learning rate or one pixel. Which mode "
+        "Reverse mode gives the gradient of one number with respect to all parameters in the time of about two more forward "
+        "passes. Suppose you want the derivatives of all ten logits with respect to one learning rate or one pixel. Which mode "
         "would you use, and what would it have to remember?",
-        "One input and ten outputs: forward mode. It pushes one direction through the network together with the values, and all ten "
-        "derivatives come out of one run that costs about two forward passes. Reverse mode would need ten backward passes, one for "
-        "each logit. Forward mode also remembers nothing: once a layer is done, its input can be thrown away, while reverse mode must "
-        "keep every layer's input until it comes back. The picture turns around with the shape of the problem. With 235,146 inputs "
-        "and one loss, forward mode takes 235,146 runs. The product of Jacobians is the same in both; they only multiply it out from "
-        "different ends, and it is cheaper to start at the end where the row or column is thin."),
+        "One input and ten outputs: forward mode. It pushes one direction through the network together with the values, and "
+        "all ten derivatives come out of one run that costs about two forward passes. Reverse mode would need ten backward "
+        "passes, one for each logit. Forward mode also remembers nothing: once a layer is done, its input can be thrown away, "
+        "while reverse mode must keep every layer's input until it comes back. The picture turns around with the shape of the "
+        "problem. With 235,146 inputs and one loss, forward mode takes 235,146 runs. The product of Jacobians is the same in "
+        "both; they only multiply it out from different ends, and it is cheaper to start at the end where the row or column is "
+        "thin."),
     Question(
-        "A colleague checks gradients in single precision, with a step of $10^{-3}$ and a tolerance of 2 %, \"because the network "
-        "trains in single precision anyway\". Which mistakes will get past that, and what would you answer?",
-        "With that step the truncation error is about $h^2/6$ and the rounding error $\\varepsilon |L| / h \\approx 6\\cdot10^{-8}/10^{-3}$, "
-        "so a tolerance of 2 % does not cry wolf. It also lets pass whatever is wrong by less: a small term left out, an $\\epsilon$ in "
-        "the wrong place of a normalisation, a mean over $n$ where it should be over $n - 1$ with a batch of a hundred, a correlation "
-        "between samples that is small at random weights. The check is about formulas, and a formula is the same in both precisions; "
-        "double precision costs nothing here because the arrays are tiny. Run the same code in float64 and demand six digits. Whether it is "
-        "exact enough in float32 is another question, answered by comparing the two precisions with each other."),
+        "A colleague checks gradients in single precision, with a step of $10^{-3}$ and a tolerance of 2 %, \"because the "
+        "network trains in single precision anyway\". Which mistakes will get past that, and what would you answer?",
+        "With that step the truncation error is about $h^2/6$ and the rounding error $\\varepsilon |L| / h \\approx "
+        "6\\cdot10^{-8}/10^{-3}$, so a tolerance of 2 % does not cry wolf. It also lets pass whatever is wrong by less: a "
+        "small term left out, an $\\epsilon$ in the wrong place of a normalisation, a mean over $n$ where it should be over $n "
+        "- 1$ with a batch of a hundred, a correlation between samples that is small at random weights. The check is about "
+        "formulas, and a formula is the same in both precisions; double precision costs nothing here because the arrays are "
+        "tiny. Run the same code in float64 and demand six digits. Whether it is exact enough in float32 is another question, "
+        "answered by comparing the two precisions with each other."),
 ]

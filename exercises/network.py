@@ -157,7 +157,8 @@ FLATTEN_EXERCISE = Exercise(
     ),
     hints=(
         "No number moves. What does the array have to be told, and which axis keeps its meaning?",
-        "`reshape` both ways: the batch axis stays last. On the way back the sample's shape is needed, which only `build` was told.",
+        "`reshape` both ways: the batch axis stays last. On the way back the sample's shape is needed, which only `build` was "
+        "told.",
         "Section *Shapes flow* of {ref}`ch-networks`, and its margin on $-1$.",
     ),
     mutants=(
@@ -221,7 +222,8 @@ PARAMETER_VIEWS = Exercise(
     ),
     hints=(
         "Walk along the vector with one number, the place where the next array begins.",
-        "A slice is a view, and `reshape` of a slice stays one. `order=\"F\"` deals the numbers out column after column; only matrices want that.",
+        "A slice is a view, and `reshape` of a slice stays one. `order=\"F\"` deals the numbers out column after column; only "
+        "matrices want that.",
         "Section *One vector* of {ref}`ch-networks`, {eq}`eq-network-theta`.",
     ),
     mutants=(
@@ -261,8 +263,8 @@ CHAIN = Exercise(
     ),
     hints=(
         "Both are the loops of the first two sections. What has to be checked before, and what does the way back need not do?",
-        "`check_batch` returns x as the layers want it; keep the output's shape for `check_upstream`. On the way back stop at layer "
-        "number `first`, which is told whether its dx is wanted; with `need_dx` at layer 0.",
+        "`check_batch` returns x as the layers want it; keep the output's shape for `check_upstream`. On the way back stop at "
+        "layer number `first`, which is told whether its dx is wanted; with `need_dx` at layer 0.",
         "Sections *A chain of layers* and *What backward need not do* of {ref}`ch-networks`.",
     ),
     mutants=(
@@ -302,9 +304,10 @@ PREDICT = Exercise(
              .call("predict_in_batches", Ref("chain"), rng.normal(size=(3, 2)), keep=False).get("first")),
     ),
     hints=(
-        "How large is the result, before any batch has gone through? And what happens to a batch's output when the next one comes?",
-        "`check_samples` builds what is not built and refuses what does not fit. Make an array of (n, ...) for all; for each stretch: "
-        "`batch_last`, forward, samples first again with `np.moveaxis`, and copy it to its place.",
+        "How large is the result, before any batch has gone through? And what happens to a batch's output when the next one "
+        "comes?",
+        "`check_samples` builds what is not built and refuses what does not fit. Make an array of (n, ...) for all; for each "
+        "stretch: `batch_last`, forward, samples first again with `np.moveaxis`, and copy it to its place.",
         "Section *The network* of {ref}`ch-networks`.",
     ),
     mutants=(
@@ -315,16 +318,17 @@ PREDICT = Exercise(
                "three samples, two at a time", 1),
         Mutant("nothing is checked", ("    if batch_size < 1:", "    if False:"), "batches of less than nothing", 2),
         Mutant("the workspace itself", ("y[batch] = np.moveaxis(outputs, -1, 0)",
-                                        "y[batch] = np.moveaxis(outputs, -1, 0)\n        y = np.moveaxis(outputs, -1, 0) if len(x) <= batch_size else y"),
+                                        "y[batch] = np.moveaxis(outputs, -1, 0)\n        y = np.moveaxis(outputs, -1, 0) if "
+                                        "len(x) <= batch_size else y"),
                "the results are the caller's", 0),
     ),
 )
 
 PIXEL_SLOPES = Exercise(
     name="pixel_slopes", kind="further", target="pixel_slopes", difficulty=3, minutes=45, expected=pixel_slopes,
-    text="""*Which pixels?* For a picture and a class, the gradient of that class's logit with respect to the picture says how
-each pixel would change it. Compute it for a whole batch, then draw it over some digits: over ones that are read rightly
-with their own label, over the others with the label they were mistaken for.""",
+    text="""*Which pixels?* For a picture and a class, the gradient of that class's logit with respect to the picture
+says how each pixel would change it. Compute it for a whole batch, then draw it over some digits: over ones that are
+read rightly with their own label, over the others with the label they were mistaken for.""",
     stub='''def pixel_slopes(network, images, labels):
     """How each pixel would change the logit of a class.
 
@@ -388,11 +392,12 @@ with their own label, over the others with the label they were mistaken for.""",
 
 REORDERED = Exercise(
     name="reordered", kind="further", target="reordered", difficulty=3, minutes=40, expected=reordered,
-    text="""*The same network.* Let the hidden neurons of a layer stand in another order, with everything that belongs to them.
-The function is the same, the vector is not. Write the function that makes the other vector; then check, on digits,
-that the network answers as before, and count how many such vectors the 784-256-128-10 network has.""",
+    text="""*The same network.* Let the hidden neurons of a layer stand in another order, with everything that belongs
+to them. The function is the same, the vector is not. Write the function that makes the other vector; then check, on
+digits, that the network answers as before, and count how many such vectors the 784-256-128-10 network has.""",
     stub='''def reordered(network, k, order):
-    """The parameters of the same function, with a hidden layer's neurons in another order.
+    """The parameters of the same function, with a hidden layer's neurons in another
+    order.
 
     Parameters
     ----------
@@ -438,8 +443,8 @@ that the network answers as before, and count how many such vectors the 784-256-
     ),
     hints=(
         "Which numbers does a hidden neuron own, and who else has weights that are meant for it?",
-        "Copy the vector and cut the copy with `parameter_views`. Rows of this layer's W and b take their new order, and so do the "
-        "columns of the next dense layer's W.",
+        "Copy the vector and cut the copy with `parameter_views`. Rows of this layer's W and b take their new order, and so do "
+        "the columns of the next dense layer's W.",
         "Section *One vector* and exercise *The same network* of {ref}`ch-networks`.",
     ),
     mutants=(
@@ -456,30 +461,33 @@ EXERCISES = [FLATTEN_EXERCISE, CONNECT, PARAMETER_VIEWS, CHAIN, PREDICT, PIXEL_S
 
 QUESTIONS = [
     Question(
-        "Two dense layers without a function between them are one dense layer. Then is a network `Dense(64), Dense(10)` the same as "
-        "`Dense(10)`? Compare what they can compute, how many parameters they have, and how gradient descent moves them.",
-        "They compute the same kind of function: $W_2(W_1 x + b_1) + b_2$ is linear in $x$, and since 64 is more than 10, the product "
-        "$W_2 W_1$ can be any matrix of 10 rows. With five hidden neurons it could not: its rank would be five at most. The parameters "
-        "are not the same: 784·64 + 64 + 64·10 + 10 = 50,890 against 7,850, so each function has very many vectors. "
-        "Gradient descent sees the vectors. A step changes $W_1$ in proportion to $W_2^\\top$ and the other way round, so the product "
-        "moves fast where it is already large and slowly where it is small; its learning rate depends on where it is, and zero for both is a "
-        "point from which no gradient leads away. Same functions, another walk."),
+        "Two dense layers without a function between them are one dense layer. Then is a network `Dense(64), Dense(10)` the "
+        "same as `Dense(10)`? Compare what they can compute, how many parameters they have, and how gradient descent moves "
+        "them.",
+        "They compute the same kind of function: $W_2(W_1 x + b_1) + b_2$ is linear in $x$, and since 64 is more than 10, the "
+        "product $W_2 W_1$ can be any matrix of 10 rows. With five hidden neurons it could not: its rank would be five at "
+        "most. The parameters are not the same: 784·64 + 64 + 64·10 + 10 = 50,890 against 7,850, so each function has very "
+        "many vectors. Gradient descent sees the vectors. A step changes $W_1$ in proportion to $W_2^\\top$ and the other way "
+        "round, so the product moves fast where it is already large and slowly where it is small; its learning rate depends on "
+        "where it is, and zero for both is a point from which no gradient leads away. Same functions, another walk."),
     Question(
-        "The network keeps all parameters in one vector and lets each layer have views. Name an operation that this makes trivial, "
-        "one that it makes harder, and a mistake it makes possible that a list of arrays would not.",
-        "Trivial: anything that treats all parameters alike. A step, a norm for clipping, an average over the last two hundred steps, a "
-        "copy to go back to, a sum over threads are each one line on one array. Harder: anything that treats them differently. Freezing a "
-        "layer, another learning rate for the biases, half precision for some, or two layers that share a matrix all need a mask "
-        "or a trick, because the vector does not know where one array ends. The mistake: assigning `layer.W = new` hangs another array "
-        "on the name. The layer goes on computing with it, the optimizer goes on improving the old numbers in the vector, and nothing "
-        "crashes. With a list the optimizer would hold that very attribute, or fail. The cure is `layer.W[...] = new`."),
+        "The network keeps all parameters in one vector and lets each layer have views. Name an operation that this makes "
+        "trivial, one that it makes harder, and a mistake it makes possible that a list of arrays would not.",
+        "Trivial: anything that treats all parameters alike. A step, a norm for clipping, an average over the last two hundred "
+        "steps, a copy to go back to, a sum over threads are each one line on one array. Harder: anything that treats them "
+        "differently. Freezing a layer, another learning rate for the biases, half precision for some, or two layers that "
+        "share a matrix all need a mask or a trick, because the vector does not know where one array ends. The mistake: "
+        "assigning `layer.W = new` hangs another array on the name. The layer goes on computing with it, the optimizer goes on "
+        "improving the old numbers in the vector, and nothing crashes. With a list the optimizer would hold that very "
+        "attribute, or fail. The cure is `layer.W[...] = new`."),
     Question(
-        "A layer may stand in a chain only once. Suppose that it could stand there twice, and that `backward` simply ran through the list. "
-        "What would its dW hold afterwards, and what should it hold?",
-        "It was called twice going forward and remembers one input, the second. Going back, the second use is met first, and its "
-        "gradient is right: the upstream gradient times the remembered input. Then the first use comes, with the right upstream gradient, if the layer's weights "
-        "are all it takes to hand it on, but with the wrong input, the second one still; and it *overwrites* dW. "
-        "So dW holds a product of things that do not belong together. It should hold the sum of two products, each with its own input, "
-        "by the rule that a value used in several places collects the sum of what comes back. To allow it, a layer would have to keep "
-        "a stack of inputs and add to its gradients, and somebody would have to set them to zero."),
+        "A layer may stand in a chain only once. Suppose that it could stand there twice, and that `backward` simply ran "
+        "through the list. What would its dW hold afterwards, and what should it hold?",
+        "It was called twice going forward and remembers one input, the second. Going back, the second use is met first, and "
+        "its gradient is right: the upstream gradient times the remembered input. Then the first use comes, with the right "
+        "upstream gradient, if the layer's weights are all it takes to hand it on, but with the wrong input, the second one "
+        "still; and it *overwrites* dW. So dW holds a product of things that do not belong together. It should hold the sum of "
+        "two products, each with its own input, by the rule that a value used in several places collects the sum of what comes "
+        "back. To allow it, a layer would have to keep a stack of inputs and add to its gradients, and somebody would have to "
+        "set them to zero."),
 ]

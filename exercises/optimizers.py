@@ -133,8 +133,8 @@ MOMENTUM_STEP = Exercise(
     ),
     hints=(
         "First the velocity, then the position. Which of the three vectors may change?",
-        "In place throughout: `v *= ...`, `v += ...`, `w -= ...`. A new array on the right-hand side is fine; on the left it would be "
-        "one that no layer ever sees.",
+        "In place throughout: `v *= ...`, `v += ...`, `w -= ...`. A new array on the right-hand side is fine; on the left it "
+        "would be one that no layer ever sees.",
         "Section *Momentum* of {ref}`ch-optimizers`, {eq}`eq-optimizers-momentum`.",
     ),
     mutants=(
@@ -168,8 +168,8 @@ ADAM_STEP = Exercise(
     ),
     hints=(
         "Two moving averages, both too small at the beginning. By which factors?",
-        "Update s with the square of g and m with g (`moving_average` does either in place). Then divide m by 1 - beta1^t and s by "
-        "1 - beta2^t, in copies, and step by their quotient; ε is added to the root of the corrected s.",
+        "Update s with the square of g and m with g (`moving_average` does either in place). Then divide m by 1 - beta1^t and "
+        "s by 1 - beta2^t, in copies, and step by their quotient; ε is added to the root of the corrected s.",
         "Section *Adam: both, and a fair start* of {ref}`ch-optimizers`, {eq}`eq-optimizers-adamstep`.",
     ),
     mutants=(
@@ -207,8 +207,8 @@ CLIP_BY_NORM = Exercise(
     ),
     hints=(
         "By which number must a vector be multiplied so that it gets the length you want? And when not at all?",
-        "The length is the root of `np.dot(g, g)`, unless that is infinite or almost nothing. Then divide by the largest absolute value "
-        "first, and multiply the length by it afterwards.",
+        "The length is the root of `np.dot(g, g)`, unless that is infinite or almost nothing. Then divide by the largest "
+        "absolute value first, and multiply the length by it afterwards.",
         "Section *Cliffs, and how to survive one* of {ref}`ch-optimizers`.",
     ),
     mutants=(
@@ -242,8 +242,8 @@ COSINE = Exercise(
     ),
     hints=(
         "Three stretches: before `warmup`, up to `steps`, and afterwards. What share of the way is done in each?",
-        "While warming up, step k has (k + 1) / (warmup + 1) of the initial rate. Afterwards the share p runs from 0 at step `warmup` to 1 at "
-        "step `steps`, and stays there.",
+        "While warming up, step k has (k + 1) / (warmup + 1) of the initial rate. Afterwards the share p runs from 0 at step "
+        "`warmup` to 1 at step `steps`, and stays there.",
         "Section *Schedules* of {ref}`ch-optimizers`, {eq}`eq-optimizers-cosine`.",
     ),
     mutants=(
@@ -261,9 +261,9 @@ COSINE = Exercise(
 
 WARM_RESTARTS = Exercise(
     name="warm_restarts", kind="further", target="WarmRestarts", difficulty=2, minutes=30, expected=WarmRestarts,
-    text="""*Warm restarts*: a cosine that begins again when it is done, each time `growth` times as long as before. This is what
-Loshchilov and Hutter proposed the cosine for. Give it to `SGD` as its learning rate, keep a copy of the parameters at the end of
-each cycle, and see whether the networks of different cycles make different mistakes.""",
+    text="""*Warm restarts*: a cosine that begins again when it is done, each time `growth` times as long as before.
+This is what Loshchilov and Hutter proposed the cosine for. Give it to `SGD` as its learning rate, keep a copy of the
+parameters at the end of each cycle, and see whether the networks of different cycles make different mistakes.""",
     stub='''class WarmRestarts:
     """Half a cosine from `initial` down towards `final`, again and again.
 
@@ -271,7 +271,8 @@ each cycle, and see whether the networks of different cycles make different mist
     ----------
     initial, final : float
     steps : int
-        The first cycle's length. Step 0 has the rate `initial`; step number `steps` begins the second cycle, at `initial` again.
+        The first cycle's length. Step 0 has the rate `initial`; step number `steps`
+        begins the second cycle, at `initial` again.
     growth : int
         Each cycle is so many times as long as the one before.
     """
@@ -280,7 +281,8 @@ each cycle, and see whether the networks of different cycles make different mist
         """Keep the settings."""
 
     def __call__(self, step):
-        """The learning rate of a step, counted from 0. Depends on nothing but the step."""
+        """The learning rate of a step, counted from 0. Depends on nothing but the
+        step."""
 ''',
     solution='''class WarmRestarts:
     """Half a cosine from `initial` down towards `final`, again and again."""
@@ -307,8 +309,8 @@ each cycle, and see whether the networks of different cycles make different mist
     ),
     hints=(
         "Which cycle does the step belong to, and how many steps of that cycle have been taken?",
-        "Take whole cycles away from the step for as long as there are any; each is `growth` times the last. What is left, over the "
-        "length, is the share p of {eq}`eq-optimizers-cosine`.",
+        "Take whole cycles away from the step for as long as there are any; each is `growth` times the last. What is left, "
+        "over the length, is the share p of {eq}`eq-optimizers-cosine`.",
         "Section *Schedules* of {ref}`ch-optimizers`; `Cosine` can do the curve.",
     ),
     mutants=(
@@ -324,8 +326,8 @@ each cycle, and see whether the networks of different cycles make different mist
 
 LION = Exercise(
     name="lion", kind="further", target="Lion", difficulty=3, minutes=45, expected=Lion,
-    text="""*Lion* was found in 2023 by a program that searched for optimizers, and it is shorter than Adam. It keeps one moving
-average $m$ and uses only a sign:
+    text="""*Lion* was found in 2023 by a program that searched for optimizers, and it is shorter than Adam. It keeps
+one moving average $m$ and uses only a sign:
 
 $$
 c = \\beta_1 m + (1-\\beta_1)\\, g, \\qquad
@@ -333,8 +335,9 @@ w \\leftarrow w - \\eta\\,(\\operatorname{sign} c + \\lambda w), \\qquad
 m \\leftarrow \\beta_2 m + (1-\\beta_2)\\, g ,
 $$
 
-where $\\lambda$ is the weight decay, and $w$ on the right is the old one. Mind the order, and that the two averages have different decays.
-Write its `update`, which gets one block of the vectors at a time. Then enter it in the race of this chapter.""",
+where $\\lambda$ is the weight decay, and $w$ on the right is the old one. Mind the order, and that the two averages
+have different decays. Write its `update`, which gets one block of the vectors at a time. Then enter it in the race of
+this chapter.""",
     stub='''@dataclass(eq=False, repr=False)
 class Lion(Optimizer):
     """The sign of a mixture of the gradient and its moving average.
@@ -398,8 +401,10 @@ class Lion(Optimizer):
     ),
     hints=(
         "Three lines, three formulas. Which of them must see the old m, which the old w?",
-        "Mix first and take the sign; add the decay of the old w; step; only then let the average move. `moving_average` does the last in place.",
-        "Sections *An average that forgets* and *One class for all of them* of {ref}`ch-optimizers`; `AdamW.update` has the same arguments.",
+        "Mix first and take the sign; add the decay of the old w; step; only then let the average move. `moving_average` does "
+        "the last in place.",
+        "Sections *An average that forgets* and *One class for all of them* of {ref}`ch-optimizers`; `AdamW.update` has the "
+        "same arguments.",
     ),
     mutants=(
         Mutant("one decay for both", ("moving_average(m, g, self.beta2, scratch)", "moving_average(m, g, self.beta1, scratch)"), "the first step", 1),
@@ -415,10 +420,11 @@ class Lion(Optimizer):
 
 LBFGS_DIRECTION = Exercise(
     name="lbfgs_direction", kind="further", target="lbfgs_direction", difficulty=4, minutes=120, expected=lbfgs_direction,
-    text="""All rules of this chapter scale each weight by itself. Newton's method divides by the whole matrix of curvatures, which is
-too large to write down. *L-BFGS* uses the last few steps $s$ and the changes $y$ of the gradient along them, which know something about it, since
-$y \\approx Hs$. Start from $B = \\gamma I$, with $\\gamma = s^\\top y / y^\\top y$ of the latest pair ($\\gamma = 1$ without any), and let each pair, the oldest first,
-improve this guess of the inverse:
+    text="""All rules of this chapter scale each weight by itself. Newton's method divides by the whole matrix of
+curvatures, which is too large to write down. *L-BFGS* uses the last few steps $s$ and the changes $y$ of the gradient
+along them, which know something about it, since $y \\approx Hs$. Start from $B = \\gamma I$, with $\\gamma = s^\\top
+y / y^\\top y$ of the latest pair ($\\gamma = 1$ without any), and let each pair, the oldest first, improve this guess
+of the inverse:
 
 $$
 B \\leftarrow (I - \\rho\\, s y^\\top)\\, B\\, (I - \\rho\\, y s^\\top) + \\rho\\, s s^\\top, \\qquad \\rho = 1 / (s^\\top y) .
@@ -426,20 +432,23 @@ $$
 
 Compute $B g$ without ever making a matrix: numbers and vectors are enough.""",
     stub='''def lbfgs_direction(g, steps, changes):
-    """An estimate of the inverse curvature times the gradient, by the two loops of L-BFGS.
+    """An estimate of the inverse curvature times the gradient, by the two loops of
+    L-BFGS.
 
     Parameters
     ----------
     g : ndarray, shape (size,)
         The gradient. Left alone.
     steps, changes : list of ndarray, shape (size,)
-        What was added to the parameters, and what that did to the gradient; the oldest first. Equally many, perhaps none; the product
-        of each pair is positive. Left alone.
+        What was added to the parameters, and what that did to the gradient; the oldest
+        first. Equally many, perhaps none; the product of each pair is positive. Left
+        alone.
 
     Returns
     -------
     ndarray, shape (size,)
-        A new vector. The step to take is against it. Its cost grows with the number of pairs times the size.
+        A new vector. The step to take is against it. Its cost grows with the number of
+        pairs times the size.
     """
 ''',
     solution='''def lbfgs_direction(g, steps, changes):
@@ -472,8 +481,8 @@ Compute $B g$ without ever making a matrix: numbers and vectors are enough.""",
         "Multiply B g out from the right for one pair: what is (I - ρ y sᵀ) g? It takes one product of vectors.",
         "Going back from the latest pair to the oldest, keep a = ρ sᵀq and take a y from q. Scale by γ. Going forward again, add "
         "(a - ρ yᵀq) s, with the a of that pair.",
-        "Section *Long valleys* of {ref}`ch-optimizers` for what it is good for; Nocedal and Wright, *Numerical Optimization*, section 7.2, "
-        "for the two loops.",
+        "Section *Long valleys* of {ref}`ch-optimizers` for what it is good for; Nocedal and Wright, *Numerical Optimization*, "
+        "section 7.2, for the two loops.",
     ),
     mutants=(
         Mutant("the gradient is overwritten", ("g.copy()", "g"), "one pair", 0),
@@ -489,31 +498,36 @@ EXERCISES = [MOMENTUM_STEP, ADAM_STEP, CLIP_BY_NORM, COSINE, WARM_RESTARTS, LION
 
 QUESTIONS = [
     Question(
-        "You train a network in minibatches of 64, and a friend with four machines in minibatches of 256 of the same digits. Whose gradients are longer, on "
-        "average? Whose steps are, with SGD and with Adam at the same learning rate?",
+        "You train a network in minibatches of 64, and a friend with four machines in minibatches of 256 of the same digits. "
+        "Whose gradients are longer, on average? Whose steps are, with SGD and with Adam at the same learning rate?",
         "The gradient of a minibatch is the true one plus noise, and the noise's variance falls as one over the batch size. So "
-        "the expected square of the length is $\\lVert g\\rVert^2 + V/n$: longer for 64, a little where the true gradient dominates, at the start, "
-        "and up to twice as long late in the training, where nearly all is noise. With SGD the step is the gradient times the rate, so yours are longer "
-        "and more of each is wasted. Adam divides by a root mean square that contains the same noise: where noise dominates, "
-        "$m/\\sqrt s$ has the size of the noise left in the average $m$ over that in one gradient, which does not depend on $n$, so steps are "
-        "about equally long. That is why the rule of proportional learning rates for larger batches is one for SGD, and why for Adam the "
-        "root of the batch size is often a better guess."),
+        "the expected square of the length is $\\lVert g\\rVert^2 + V/n$: longer for 64, a little where the true gradient "
+        "dominates, at the start, and up to twice as long late in the training, where nearly all is noise. With SGD the step "
+        "is the gradient times the rate, so yours are longer and more of each is wasted. Adam divides by a root mean square "
+        "that contains the same noise: where noise dominates, $m/\\sqrt s$ has the size of the noise left in the average $m$ "
+        "over that in one gradient, which does not depend on $n$, so steps are about equally long. That is why the rule of "
+        "proportional learning rates for larger batches is one for SGD, and why for Adam the root of the batch size is often a "
+        "better guess."),
     Question(
-        "Plain SGD multiplies each distance in a bowl by $1-\\eta\\lambda$. Somebody adds weight decay of strength $\\alpha$ to the gradient. Which curvatures does the "
-        "walker feel now, where does it end up, and what happens to a weight that the loss does not depend on?",
-        "The gradient becomes $\\lambda (w - w^*) + \\alpha w$, which is a bowl of curvature $\\lambda + \\alpha$ with its minimum at "
-        "$w^* \\lambda / (\\lambda + \\alpha)$. So every curvature is larger by $\\alpha$: the limit on the learning rate is slightly lower, $2/(\\lambda_{\\max} + \\alpha)$, and the "
-        "flattest directions, which were the slowest, are now at least as fast as $1 - \\eta\\alpha$; the condition number "
-        "is smaller. Where the loss is steep compared with $\\alpha$ the minimum hardly moves; in flat directions it is pulled to zero. A weight "
-        "the loss does not depend on has $\\lambda = 0$ and shrinks by $1-\\eta\\alpha$ every step until nothing is left of it. In Adam the same term "
-        "would be divided by the root of its own square, so that this weight would shrink by $\\eta$ a step, whatever $\\alpha$: the reason for AdamW."),
+        "Plain SGD multiplies each distance in a bowl by $1-\\eta\\lambda$. Somebody adds weight decay of strength $\\alpha$ "
+        "to the gradient. Which curvatures does the walker feel now, where does it end up, and what happens to a weight that "
+        "the loss does not depend on?",
+        "The gradient becomes $\\lambda (w - w^*) + \\alpha w$, which is a bowl of curvature $\\lambda + \\alpha$ with its "
+        "minimum at $w^* \\lambda / (\\lambda + \\alpha)$. So every curvature is larger by $\\alpha$: the limit on the "
+        "learning rate is slightly lower, $2/(\\lambda_{\\max} + \\alpha)$, and the flattest directions, which were the "
+        "slowest, are now at least as fast as $1 - \\eta\\alpha$; the condition number is smaller. Where the loss is steep "
+        "compared with $\\alpha$ the minimum hardly moves; in flat directions it is pulled to zero. A weight the loss does not "
+        "depend on has $\\lambda = 0$ and shrinks by $1-\\eta\\alpha$ every step until nothing is left of it. In Adam the same "
+        "term would be divided by the root of its own square, so that this weight would shrink by $\\eta$ a step, whatever "
+        "$\\alpha$: the reason for AdamW."),
     Question(
-        "Clipping by norm keeps the direction of a gradient, clipping by value does not. Yet with a momentum or with Adam behind it, neither bounds the step in the way it "
-        "seems to. How long can the step be in each case?",
-        "With plain SGD a gradient of length at most $c$ gives a step of at most $\\eta c$. With momentum $\\mu$ the velocity is a sum over the past, so "
-        "if all clipped gradients agree it grows to $c/(1-\\mu)$: at 0.9 ten times as long. Adam divides by the size of the gradients it has seen, so "
-        "the scale cancels. A constant gradient clipped to any limit gives the same steps of about $\\eta$ a weight; a limit only matters "
-        "relative to the usual length. What clipping does for Adam is to keep one huge gradient out of $s$, which remembers "
-        "about a thousand steps and would make all of them short afterwards. The length of one step stays bounded by $\\eta$ times the root of the number of "
-        "weights, up to a factor for rare large gradients after many small ones."),
+        "Clipping by norm keeps the direction of a gradient, clipping by value does not. Yet with a momentum or with Adam "
+        "behind it, neither bounds the step in the way it seems to. How long can the step be in each case?",
+        "With plain SGD a gradient of length at most $c$ gives a step of at most $\\eta c$. With momentum $\\mu$ the velocity "
+        "is a sum over the past, so if all clipped gradients agree it grows to $c/(1-\\mu)$: at 0.9 ten times as long. Adam "
+        "divides by the size of the gradients it has seen, so the scale cancels. A constant gradient clipped to any limit "
+        "gives the same steps of about $\\eta$ a weight; a limit only matters relative to the usual length. What clipping does "
+        "for Adam is to keep one huge gradient out of $s$, which remembers about a thousand steps and would make all of them "
+        "short afterwards. The length of one step stays bounded by $\\eta$ times the root of the number of weights, up to a "
+        "factor for rare large gradients after many small ones."),
 ]

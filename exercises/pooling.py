@@ -288,7 +288,8 @@ AVERAGE_POOL_BACKWARD = Exercise(
 
 GLOBAL_AVERAGE_POOL = Exercise(
     name="global_average_pool", kind="build", target="GlobalAveragePool", difficulty=2, minutes=30,
-    shown=('words = ("channels", "height", "width")',),  # in Pool too
+    shown=('words = ("channels", "height", "width")',  # in Pool too, and in later layers
+           'dx = self.workspace("dx", self.x_shape, dy.dtype)'),
     cases=(
         Case("announces its shape", 1, "The layer above needs to know how many numbers come.",
              lambda rng: Script().make("layer", "GlobalAveragePool").call("layer.build", (3, 4, 5))),

@@ -193,7 +193,8 @@ ACCURACY = Exercise(
     ),
     hints=(
         "Which class does each row name? How often is it the label's?",
-        "`np.argmax` along the axis of the classes; compare; the mean of truths and falsehoods is the share of truths. Look at the shapes first.",
+        "`np.argmax` along the axis of the classes; compare; the mean of truths and falsehoods is the share of truths. Look at "
+        "the shapes first.",
         "Section *How good is it?* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -233,9 +234,9 @@ MINIBATCH_GRADIENT = Exercise(
     ),
     hints=(
         "What does one thread need to do with its samples, and by what is its gradient divided?",
-        "`part`: batch last, forward with training=True, loss, and `loss.backward(count)`; it returns the *sum* of its samples' losses. "
-        "`__call__`: `np.array_split`, leave out empty shares, submit all but the first to the pool, do the first, then add losses and the "
-        "replicas' gradients in their order.",
+        "`part`: batch last, forward with training=True, loss, and `loss.backward(count)`; it returns the *sum* of its "
+        "samples' losses. `__call__`: `np.array_split`, leave out empty shares, submit all but the first to the pool, do the "
+        "first, then add losses and the replicas' gradients in their order.",
         "Sections *A mean can be had in parts* and *One gradient, by one thread or by several* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -269,8 +270,8 @@ EVALUATE = Exercise(
     ),
     hints=(
         "The network can already run many samples in batches. What do its outputs look like, and what does a loss want?",
-        "`predict` gives samples first: turn the outputs, and with `targets_batch_last` the targets. One call of the loss for all samples. "
-        "Accuracy only where the labels are integers.",
+        "`predict` gives samples first: turn the outputs, and with `targets_batch_last` the targets. One call of the loss for "
+        "all samples. Accuracy only where the labels are integers.",
         "Section *How good is it?* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -314,9 +315,9 @@ FIT = Exercise(
     ),
     hints=(
         "All the pieces are there. Write down, in words, what happens once, what happens before each epoch, in it, and after it.",
-        "Once: `check_training`, `build` if need be, a `Run`, the checkpoint folder. Each epoch: its generator from (seed, epoch), `epoch_images`, "
-        "`train_epoch`, `evaluate`, `run.note`, `keep_records`. `run.waited` says how long nothing was lower. At the end put `run.best` back if "
-        "there was a patience.",
+        "Once: `check_training`, `build` if need be, a `Run`, the checkpoint folder. Each epoch: its generator from (seed, "
+        "epoch), `epoch_images`, `train_epoch`, `evaluate`, `run.note`, `keep_records`. `run.waited` says how long nothing was "
+        "lower. At the end put `run.best` back if there was a patience.",
         "Sections *Stop at the best* and *The whole loop* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -331,15 +332,15 @@ FIT = Exercise(
                "a schedule", 2),
         Mutant("epochs counted from zero", ("len(run.rows) + 1", "len(run.rows)"), "two epochs", 2),
     ),
-    shown=("loss = loss or SoftmaxCrossEntropy()", "keep_records(run, csv, keeper,",
-           "check_training(images, labels, loss, validation, patience, checkpoint, resume,"),  # as in evaluate; as in their own signatures
+    shown=("keep_records(run, csv, keeper,",
+           "check_training(images, labels, loss, validation, patience, checkpoint, resume,"),  # as in their own signatures
 )
 
 TOP_ACCURACY = Exercise(
     name="top_accuracy", kind="further", target="top_accuracy", difficulty=2, minutes=20, expected=top_accuracy,
-    text="""A network that puts the right class second has learned more than one that puts it last, and the accuracy does not say so. With a thousand
-classes one often asks whether the right one is among the first five. Write it, and see how few digits the network of this chapter
-does not even have among its first two.""",
+    text="""A network that puts the right class second has learned more than one that puts it last, and the accuracy
+does not say so. With a thousand classes one often asks whether the right one is among the first five. Write it, and
+see how few digits the network of this chapter does not even have among its first two.""",
     stub='''def top_accuracy(outputs, labels, k):
     """Share of samples whose label is among the k largest outputs.
 
@@ -376,7 +377,8 @@ does not even have among its first two.""",
     ),
     hints=(
         "In which order do a row's classes come, the largest output first?",
-        "`np.argsort` sorts upwards: turn the signs, and say `kind=\"stable\"` so that equal ones keep their order. Is the label in the first k columns?",
+        "`np.argsort` sorts upwards: turn the signs, and say `kind=\"stable\"` so that equal ones keep their order. Is the "
+        "label in the first k columns?",
         "Section *How good is it?* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -392,14 +394,16 @@ does not even have among its first two.""",
 
 WEIGHT_AVERAGE = Exercise(
     name="weight_average", kind="further", target="WeightAverage", difficulty=3, minutes=50, expected=WeightAverage,
-    text="""The last steps of a training run jump about the place they are looking for. The average of where they have been is often better than
-any of them, and costs one more vector. Write it as a thing that follows a training run: it is shown the parameters after each step or each epoch, and can put its
-average into the network, and take it out again. Then train with a constant learning rate and compare both on the validation digits.""",
+    text="""The last steps of a training run jump about the place they are looking for. The average of where they have
+been is often better than any of them, and costs one more vector. Write it as a thing that follows a training run: it
+is shown the parameters after each step or each epoch, and can put its average into the network, and take it out
+again. Then train with a constant learning rate and compare both on the validation digits.""",
     stub='''class WeightAverage:
     """A moving average of a parameter vector, corrected for its start.
 
-    After n vectors, the latest counts 1, the one before `decay`, the one before that `decay` squared, and so on,
-    divided by the sum of these shares: after one vector the average is that vector.
+    After n vectors, the latest counts 1, the one before `decay`, the one before that
+    `decay` squared, and so on, divided by the sum of these shares: after one vector the
+    average is that vector.
 
     Parameters
     ----------
@@ -413,10 +417,12 @@ average into the network, and take it out again. Then train with a constant lear
         """Take in a vector, shape (size,); it may be overwritten afterwards."""
 
     def value(self):
-        """The average so far: a new array, shaped like the vectors and of their dtype."""
+        """The average so far: a new array, shaped like the vectors and of their
+        dtype."""
 
     def swap(self, parameters):
-        """Write the average into this vector, in place; when called again, put back what was in it.
+        """Write the average into this vector, in place; when called again, put back
+        what was in it.
 
         And so on in turns: the third call writes the average as it is by then.
         """
@@ -473,9 +479,10 @@ average into the network, and take it out again. Then train with a constant lear
     ),
     hints=(
         "What has to be kept so that the shares sum to one after one vector as well as after a thousand?",
-        "A weighted sum of the vectors and, updated in the same way, the sum of the shares; their quotient is the average. For `swap`, remember a copy "
-        "of what was there, and whether there is one.",
-        "Sections *An average that forgets* and *Adam: both, and a fair start* of {ref}`ch-optimizers`; *Stop at the best* of {ref}`ch-training`.",
+        "A weighted sum of the vectors and, updated in the same way, the sum of the shares; their quotient is the average. For "
+        "`swap`, remember a copy of what was there, and whether there is one.",
+        "Sections *An average that forgets* and *Adam: both, and a fair start* of {ref}`ch-optimizers`; *Stop at the best* of "
+        "{ref}`ch-training`.",
     ),
     mutants=(
         Mutant("no fair start", ("return self.total / self.share", "return self.total * (1 - self.decay)"), "one vector", 0),
@@ -494,10 +501,11 @@ average into the network, and take it out again. Then train with a constant lear
 
 NOISE_SCALE = Exercise(
     name="noise_scale", kind="further", target="noise_scale", difficulty=2, minutes=30, expected=noise_scale,
-    text="""How large should a minibatch be? The gradient of $n$ samples is the true one, $G$, plus noise whose squared length is $V/n$ on average, where $V$ is the sum of the
-variances of all the gradient's numbers from sample to sample. At $n = V / \\lVert G\\rVert^2$ both are equally long: much below, more samples pay at once; much above, they
-are wasted. Estimate this number from the gradients of single samples. Mind that the square of their *mean* is too long, by $V/n$ on average.
-Then measure it on digits, at the start of a run and at its end.""",
+    text="""How large should a minibatch be? The gradient of $n$ samples is the true one, $G$, plus noise whose
+squared length is $V/n$ on average, where $V$ is the sum of the variances of all the gradient's numbers from sample to
+sample. At $n = V / \\lVert G\\rVert^2$ both are equally long: much below, more samples pay at once; much above, they
+are wasted. Estimate this number from the gradients of single samples. Mind that the square of their *mean* is too
+long, by $V/n$ on average. Then measure it on digits, at the start of a run and at its end.""",
     stub='''def noise_scale(gradients):
     """The batch size at which noise and gradient are equally long: V / |G|^2.
 
@@ -509,8 +517,9 @@ Then measure it on digits, at the start of a run and at its end.""",
     Returns
     -------
     float
-        V is estimated by the sum of the variances (divided by n - 1), |G|^2 by the squared length of the mean less V / n.
-        Infinite if that is not positive: then nothing but noise was seen.
+        V is estimated by the sum of the variances (divided by n - 1), |G|^2 by the
+        squared length of the mean less V / n. Infinite if that is not positive: then
+        nothing but noise was seen.
     """
 ''',
     solution='''def noise_scale(gradients):
@@ -535,7 +544,8 @@ Then measure it on digits, at the start of a run and at its end.""",
     ),
     hints=(
         "Which of the two estimates can become zero or negative, and what does it mean when it does?",
-        "The mean over the samples; the sum of the squared distances from it, over n - 1, is V. Take V / n from the squared length of the mean and divide.",
+        "The mean over the samples; the sum of the squared distances from it, over n - 1, is V. Take V / n from the squared "
+        "length of the mean and divide.",
         "Section *The gradient is a rumour* of {ref}`ch-optimizers`, and *What the batch size does* of {ref}`ch-training`.",
     ),
     mutants=(
@@ -552,26 +562,35 @@ EXERCISES = [ACCURACY, MINIBATCH_GRADIENT, EVALUATE, FIT, TOP_ACCURACY, WEIGHT_A
 
 QUESTIONS = [
     Question(
-        "The validation loss has been rising for ten epochs, and the validation accuracy still rises, too. How can that be? Which of the two would you stop by, and for whom?",
-        "The accuracy counts which logit is largest; the loss asks how large. A network that has all training digits right goes on making its logits larger. On "
-        "validation digits that lowers the loss of the many it reads rightly by very little, since a loss near zero cannot fall far, and raises that of the few it reads wrongly "
-        "by as much as the logits grow. So the mean can rise while here and there a digit near the border changes to the right side. If only the answers "
-        "count, as at a competition, stopping by the accuracy is right, though it is coarse: on 2,000 digits it moves in steps of a twentieth of a point and is mostly noise. "
-        "If somebody acts on the probabilities, stop by the loss. Or go on, and mend the certainty afterwards with a temperature, as the next chapter does."),
+        "The validation loss has been rising for ten epochs, and the validation accuracy still rises, too. How can that be? "
+        "Which of the two would you stop by, and for whom?",
+        "The accuracy counts which logit is largest; the loss asks how large. A network that has all training digits right "
+        "goes on making its logits larger. On validation digits that lowers the loss of the many it reads rightly by very "
+        "little, since a loss near zero cannot fall far, and raises that of the few it reads wrongly by as much as the logits "
+        "grow. So the mean can rise while here and there a digit near the border changes to the right side. If only the "
+        "answers count, as at a competition, stopping by the accuracy is right, though it is coarse: on 2,000 digits it moves "
+        "in steps of a twentieth of a point and is mostly noise. If somebody acts on the probabilities, stop by the loss. Or "
+        "go on, and mend the certainty afterwards with a temperature, as the next chapter does."),
     Question(
-        "A resumed run has to give the same bits as one that was never stopped. Which of these would break that, and how would you notice: another number of threads; another "
-        "progress bar; a BLAS library of another version; a validation set of another size?",
-        "Another number of threads groups the sums differently, and floating-point addition is not associative: other last bits after one step, another network after a thousand. The "
-        "checkpoint's identity holds `threads` for that reason, so it is refused. A progress bar touches no number. A BLAS of another version may add in another order "
-        "as well; the identity does not know about it, and nobody would notice but by comparing with a run that was not stopped. A validation set of another size "
-        "changes no step, since validation draws no random numbers and updates nothing. With patience it changes which epoch is called the best, and when the run stops; the "
-        "losses in the history before and after cannot be compared. The training losses would be the same, bit by bit, and so one would look in the wrong place."),
+        "A resumed run has to give the same bits as one that was never stopped. Which of these would break that, and how would "
+        "you notice: another number of threads; another progress bar; a BLAS library of another version; a validation set of "
+        "another size?",
+        "Another number of threads groups the sums differently, and floating-point addition is not associative: other last "
+        "bits after one step, another network after a thousand. The checkpoint's identity holds `threads` for that reason, so "
+        "it is refused. A progress bar touches no number. A BLAS of another version may add in another order as well; the "
+        "identity does not know about it, and nobody would notice but by comparing with a run that was not stopped. A "
+        "validation set of another size changes no step, since validation draws no random numbers and updates nothing. With "
+        "patience it changes which epoch is called the best, and when the run stops; the losses in the history before and "
+        "after cannot be compared. The training losses would be the same, bit by bit, and so one would look in the wrong place."),
     Question(
-        "An epoch of 42,000 digits ends with a minibatch of 16 where the others have 64. Its gradient is divided by 16. Do its digits count more than others in this epoch? Should "
-        "one drop them, or divide by 64?",
-        "Yes: at the same learning rate each of the 16 moves the network by $\\eta/16$ of its gradient, the others by $\\eta/64$, so they count four times as much. It is a different 16 in every "
-        "epoch, so over many epochs no digit is favoured; what remains is one noisy step in 657, a little harmful if the run ends with it. Dividing by 64 makes all digits count the same, and makes that step "
-        "short; with Adam it also puts a gradient of another scale into the averages. Dropping them costs a digit's use with probability 0.04 % an epoch, and makes all "
-        "steps alike, which is what code that needs fixed shapes wants. None of the three can be told apart in the results here. What matters is that the loss of the epoch is the mean over samples: "
-        "the mean of the minibatches' means would count those 16 four times."),
+        "An epoch of 42,000 digits ends with a minibatch of 16 where the others have 64. Its gradient is divided by 16. Do its "
+        "digits count more than others in this epoch? Should one drop them, or divide by 64?",
+        "Yes: at the same learning rate each of the 16 moves the network by $\\eta/16$ of its gradient, the others by "
+        "$\\eta/64$, so they count four times as much. It is a different 16 in every epoch, so over many epochs no digit is "
+        "favoured; what remains is one noisy step in 657, a little harmful if the run ends with it. Dividing by 64 makes all "
+        "digits count the same, and makes that step short; with Adam it also puts a gradient of another scale into the "
+        "averages. Dropping them costs a digit's use with probability 0.04 % an epoch, and makes all steps alike, which is "
+        "what code that needs fixed shapes wants. None of the three can be told apart in the results here. What matters is "
+        "that the loss of the epoch is the mean over samples: the mean of the minibatches' means would count those 16 four "
+        "times."),
 ]

@@ -352,7 +352,11 @@ class Augmentation:
             number_between(name, value, 0, closed=name != "smoothness")
 
     def draw(self, n, rng):
-        """n random warps: matrices (n, 2, 2) and shifts (n, 2), in float64."""
+        """n random warps: matrices (n, 2, 2) and shifts (n, 2), in float64.
+
+        A warp scales, then shears, then turns. It takes six random numbers from -1 to
+        1: turn, height, width, slant, down, right; those of an image follow each other.
+        """
         turn, tall, wide, slant, down, right = rng.uniform(-1.0, 1.0, (n, 6)).T
         forward = (rotation_matrix(self.rotation * turn)
                    @ shear_matrix(self.shear * slant)

@@ -569,8 +569,7 @@ def check_table(table, room):
 
 # book/19-saving.md, "The compact form"
 def unpack(data):
-    """What `pack` was given, from its bytes or from any other safetensors file of these
-    types.
+    """Texts and tensors of a safetensors file, made by `pack` or by another program.
 
     Parameters
     ----------

@@ -161,7 +161,8 @@ def submission_fault(lines, rows):
     Returns
     -------
     str
-        Begins with the number of the line, counted from 1, as in "line 3: expected ...".
+        Begins with the number of the line, counted from 1, as in
+        "line 3: expected ...".
         A line that should be there and is not has a number, too.
     """
     if lines[0] != SUBMISSION_HEADER:

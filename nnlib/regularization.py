@@ -530,6 +530,8 @@ class BatchNorm(Layer):
     ----------
     buffers : dict
         "mean" and "var", the running statistics, shape (channels, 1).
+    measuring : bool
+        True: also in evaluation, as in training. `refresh_statistics` needs that.
 
     Raises
     ------
@@ -541,7 +543,7 @@ class BatchNorm(Layer):
     RuntimeError
         From `forward` before `initialize`, from `backward` before `forward`.
     """
-    x = None
+    x, measuring = None, False
 
     def __init__(self, momentum=0.1, eps=1e-5):
         super().__init__()
@@ -560,6 +562,7 @@ class BatchNorm(Layer):
         self.buffers = {"mean": self.beta.copy(), "var": self.gamma.copy()}
 
     def forward(self, x, training=False):
+        training = training or self.measuring
         x = self.x = norm_input(self, x, training)
         self._training, y = training, self.workspace("y", x.shape, x.dtype)
         mean, var = self.buffers["mean"], self.buffers["var"]
@@ -713,10 +716,8 @@ def refresh_statistics(network, x, batch_size=256):
                 break
             seen += y.shape[-1]
             for norm in norms:
-                norm.momentum = y.shape[-1] / seen
-            y = y.reshape(*network.input_shape, -1)
-            for layer in network.layers:
-                y = layer.forward(y, training=not isinstance(layer, Dropout))
+                norm.measuring, norm.momentum = True, y.shape[-1] / seen
+            network.forward(y)
     finally:
         for norm, momentum in zip(norms, momenta):
-            norm.momentum = momentum
+            norm.measuring, norm.momentum = False, momentum

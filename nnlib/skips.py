@@ -569,7 +569,7 @@ class Feedback(Composite):
         ends = merge_backward(take_upstream(self, dy), self.outputs, self.how_out)
         back, shares = [], []
         for t in range(self.times - 1, -1, -1):
-            dy = merge_into(self, "dy", [ends[t], *back], "add")
+            dy = merge_into(self, f"dy{t}", [ends[t], *back], "add")
             du = run_back(self, t, dy, need_dx or t > 0)
             if t == 0 and not need_dx:
                 return None

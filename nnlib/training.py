@@ -22,6 +22,7 @@ from nnlib.network import batch_last
 
 __all__ = [
     "targets_batch_last",
+    "level_buffers",
     "MinibatchGradient",
     "accumulate_gradient",
     "train_epoch",
@@ -62,6 +63,15 @@ def targets_batch_last(y):
     ndarray, shape (n,) or (…, n)
     """
     return y if y.ndim == 1 else np.moveaxis(y, 0, -1)
+
+
+# book/08-training.md, "One gradient, by one thread or by several"
+def level_buffers(replicas):
+    """Copy the buffers of a network, the first of these, into those of its replicas."""
+    for replica in replicas[1:]:
+        pairs = zip(replica.named_buffers(), replicas[0].named_buffers())
+        for (_, own), (_, first) in pairs:
+            own[...] = first
 
 
 # book/08-training.md, "One gradient, by one thread or by several"
@@ -110,6 +120,7 @@ class MinibatchGradient:
 
     def __call__(self, indices, count):
         """Gradient of (the sum of these samples' losses) / count; returns that sum."""
+        level_buffers(self.replicas)
         shares = [s for s in np.array_split(indices, len(self.replicas)) if len(s)]
         others = [self.pool.submit(self.part, i, share, count)
                   for i, share in enumerate(shares) if i]

@@ -445,8 +445,8 @@ def test_settings_are_known_to_checkpoints():
 # ---- fewer multiplications -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("tile", [1, 2, 3, 4])
-def test_winograd_is_convolution(tile):
-    """All three directions against the reference's loops, on a few tiles."""
+def test_winograd_is_convolution(tile, banded):
+    """All three directions against the reference's loops, on a few tiles, in one band and in several."""
     rng = np.random.default_rng(tile)
     x, W = rng.normal(size=(2, 2 * tile + 2, tile + 2, 2)), rng.normal(size=(3, 2, 3, 3))
     b, dz = rng.normal(size=(3, 1)), rng.normal(size=(3, 2 * tile, tile, 2))

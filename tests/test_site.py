@@ -59,7 +59,7 @@ def notebook(name, title, module):
 
 def made_up_book(folder, names=("01-alpha", "02-beta", "10-gamma")):
     """The real book's settings around made-up chapters."""
-    shutil.copytree(BOOK, folder, ignore=shutil.ignore_patterns("notebooks", "results", "[0-9]*.md", "__pycache__"))
+    shutil.copytree(BOOK, folder, ignore=shutil.ignore_patterns("notebooks", "results", "[0-9]*.md", "appendix-*.md", "__pycache__"))
     (folder / "notebooks").mkdir()
     for name in names:
         slug = name.partition("-")[2]
@@ -91,7 +91,7 @@ def texts(page, selector):
 
 def test_chapters_come_in_the_order_of_their_files_under_their_parts(small):
     for page in ("index", "02-beta"):
-        assert texts(small[page], ".book-nav .toctree-l1 > a") == ["Preface", "1Alpha", "2Beta", "3Gamma"]
+        assert texts(small[page], ".book-nav .toctree-l1 > a") == ["Preface", "Draw a digit", "1Alpha", "2Beta", "3Gamma"]
         assert texts(small[page], ".book-nav .caption") == ["IA network that learns", "IISeeing"]
 
 
@@ -244,7 +244,8 @@ def addresses(page):
 
 def test_every_chapter_is_a_page(pages, site):
     names = {path.relative_to(site).with_suffix("").as_posix() for path in pages}
-    assert names == {"index", "preface", "search", *(c.docname for c in chapters(BOOK))}
+    assert names == {"index", "preface", "draw", "search", *(c.docname for c in chapters(BOOK)),
+                     *(p.stem for p in BOOK.glob("appendix-*.md"))}
     files = sorted(BOOK.glob("notebooks/*.ipynb"))
     assert [c.docname for c in chapters(BOOK)] == [f"notebooks/{p.stem}" for p in files]
 

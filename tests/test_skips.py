@@ -24,6 +24,7 @@ from nnlib.gradcheck import check_layer, check_network, numerical_gradient
 from nnlib.losses import SoftmaxCrossEntropy
 from nnlib.network import Network, batch_last, named_views
 from nnlib.optimizers import Adam
+from nnlib.regularization import BatchNorm, Dropout, refresh_statistics
 from nnlib.skips import WAYS, Feedback, Loop, Skip, Skips, merge, merge_backward, merge_shapes
 from nnlib.training import MinibatchGradient, evaluate, fit
 
@@ -469,6 +470,43 @@ def test_each_run_keeps_its_own_statistics():
     assert [array.item() for array in kept.values()] == [2, 4, 8]
     network.build(2)
     assert [array.item() for _, array in network.named_buffers()] == [0, 0, 0]
+
+
+def test_statistics_are_refreshed_inside_blocks_and_without_dropout():
+    """As in a chain of the same layers without dropout, in which nothing but the running statistics can differ."""
+    def chain(*rates):
+        drop = [[Dropout(rate) for rate in rates] for _ in range(2)]
+        return Network(Dense(3), Skip(*drop[0], Dense(3), BatchNorm()), Loop(BatchNorm(), *drop[1], times=2), BatchNorm(), dtype=np.float64)
+
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    with_, without = chain(0.5).build(3), chain().build(3)
+    assert_array_equal(with_.parameters, without.parameters)
+    draws = [array.copy() for name, array in with_.named_buffers() if name.endswith("draws")]
+    for network in (with_, without):
+        before = network.predict(x)
+        refresh_statistics(network, x, batch_size=20)
+        assert not np.allclose(network.predict(x), before)                   # in evaluation again, with what was measured
+    statistics = [[array for name, array in network.named_buffers() if not name.endswith("draws")] for network in (with_, without)]
+    assert len(statistics[0]) == len(statistics[1]) == 8
+    for ours, theirs in zip(*statistics):
+        assert_array_equal(ours, theirs)
+    z = without.layers[0].forward(x.T)
+    parts = [without.layers[1].runs[0][0].forward(z[:, k:k + 20]).var(axis=1, ddof=1) for k in (0, 20, 40)]
+    assert_allclose(statistics[0][1][:, 0], np.mean(parts, axis=0), rtol=1e-9)
+    assert_array_equal([array for name, array in with_.named_buffers() if name.endswith("draws")], draws)
+    assert_array_equal(with_.predict(x), with_.predict(x))
+
+
+def test_layers_that_hand_on_the_very_same_array():
+    """In evaluation dropout returns what it gets, forward and backward: gradients must not meet in one array."""
+    x, dy = np.ones((2, 3)), np.random.default_rng(0).normal(size=(2, 3))
+    for block, factor in ((Loop(Dropout(0.5), times=3), 3), (Feedback(Dropout(0.5), times=3), 1 + 2 + 3),
+                          (Feedback(Dropout(0.5), times=3, shared=False), 6), (Skip(Dropout(0.5)), 2),
+                          (Skips(Dropout(0.5), Dropout(0.5), arrows=[(0, 1), (0, 2), (1, 2)]), 5),
+                          (Feedback(Dropout(0.5), times=3, how_in="mean"), 3)):
+        Network(block, dtype=np.float64).build(2)
+        assert_allclose(block.forward(x), factor * x, rtol=1e-12)
+        assert_allclose(block.backward(dy), factor * dy, rtol=1e-12)
 
 
 def test_the_training_flag_reaches_every_layer():

@@ -3,7 +3,7 @@
 from course.classroom.sheets import load
 from course.tangle import read, write_atomically
 
-PLACE = "book/appendix-answers.md"
+ANSWERS, EXERCISES = "book/appendix-answers.md", "book/appendix-exercises.md"
 HEAD = """(appendix-answers)=
 # Answers to the questions to think about
 
@@ -11,21 +11,37 @@ HEAD = """(appendix-answers)=
 
 The students' edition of this book does not have these pages.
 """
+LISTING = """(appendix-exercises)=
+# The graded exercises
+
+<!-- Made from exercises/ by `python -m course answers`; change it there. -->
+
+*Build* exercises are the chapter's own definitions with their bodies taken out; *further* ones are new. Stars are for difficulty, from one to four. A mutant is a known wrong answer that a case rejects.
+
+"""
+
+
+def pages(root):
+    """The generated appendices: place to bytes."""
+    sheets = load(root)
+    return {ANSWERS: appendix(sheets).encode(), EXERCISES: (LISTING + listing(sheets)).encode()}
 
 
 def write(root):
-    """Write the appendix if it changed; returns a line to print."""
-    text = appendix(load(root)).encode()
-    if read(root / PLACE) == text:
-        return f"{PLACE} is up to date"
-    write_atomically(root / PLACE, text)
-    return f"wrote {PLACE}"
+    """Write the appendices that changed; returns a line to print."""
+    made = pages(root)
+    changed = [place for place, text in made.items() if read(root / place) != text]
+    for place in changed:
+        write_atomically(root / place, made[place])
+    return f"wrote {', '.join(changed)}" if changed else "the appendices are up to date"
 
 
 def drift(root):
-    """Lines of text about what differs between the committed appendix and the declarations."""
-    if (root / "exercises").is_dir() and read(root / PLACE) != appendix(load(root)).encode():
-        yield f"{PLACE}:1: differs from exercises/; run `python -m course answers`"
+    """Lines of text about what differs between the committed appendices and the declarations."""
+    if (root / "exercises").is_dir():
+        for place, text in pages(root).items():
+            if read(root / place) != text:
+                yield f"{place}:1: differs from exercises/; run `python -m course answers`"
 
 
 def appendix(sheets):

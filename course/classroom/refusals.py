@@ -11,6 +11,7 @@ import re
 from course.classroom.sheets import refuse, reference, solution_lines
 from course.errors import Refusal
 from course.imports import nnlib_modules
+from course.tangle import tangle
 
 TRIVIAL = 25  # a line of a solution shorter than this, spaces left out, says too little to give it away
 
@@ -108,10 +109,9 @@ def leaks(folder, sheets, trials):
 
 def commonplaces(sheets):
     """Lines of the library outside of all exercises: students get these definitions whole, so they tell nothing new."""
-    exercised = {task.cell for sheet in sheets for task in sheet.tasks}
-    modules = {module.name: module for sheet in sheets for module in sheet.modules}
-    return {line.strip() for module in modules.values() for definition in module.definitions
-            if definition.cell not in exercised for line in definition.text.split("\n")}
+    exercised = {(task.cell.source, task.module.name) for sheet in sheets for task in sheet.tasks if task.cell}
+    return {line.strip() for module in tangle(sheets[0].root) for definition in module.definitions
+            if (definition.cell.source, module.name) not in exercised for line in definition.text.split("\n")}
 
 
 def line_leaks(folder, flat, task, line):
