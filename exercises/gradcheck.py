@@ -254,7 +254,8 @@ CHECK_LAYER = Exercise(
                                                   "compare_gradients(name, got[name], expected[name])"),
                "a tolerance of the caller's", 2),
     ),
-    shown=("return {name: compare_gradients(name, got[name], expected[name], tolerance)",),  # check_network ends like this
+    shown=("return {name: compare_gradients(name, got[name], expected[name], tolerance)",  # check_network ends like this
+           "for name in layer.parameter_shapes:"),  # chapter 6 goes through a layer's parameters too
 )
 
 COMPLEX_BACKWARD = Exercise(

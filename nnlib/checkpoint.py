@@ -61,7 +61,9 @@ __all__ = [
     "check_table",
     "unpack",
     "digest",
+    "RUN_LIMIT",
     "SAMPLE_LIMIT",
+    "runs_asked_for",
     "make_network",
     "FILE_FORMAT",
     "FILE_VERSION",
@@ -621,7 +623,22 @@ def digest(header, tensors):
     return sha.hexdigest()
 
 # book/19-saving.md, "Files from strangers"
+RUN_LIMIT = 10_000
 SAMPLE_LIMIT = 2**28
+
+
+# book/19-saving.md, "Files from strangers"
+def runs_asked_for(data):
+    """How often a description runs layers: what has `times` counts so many times."""
+    if isinstance(data, list):
+        return sum(map(runs_asked_for, data))
+    if not isinstance(data, dict):
+        return 0
+    [settings] = data.values()
+    if not isinstance(settings, dict):
+        return 0
+    once = 1 + sum(map(runs_asked_for, settings.values()))
+    return once * max(1, settings.get("times", 1))
 
 
 # book/19-saving.md, "Files from strangers"
@@ -640,10 +657,14 @@ def make_network(data, arrays, numbers):
     Raises
     ------
     CheckpointError
-        If it has more, or if a sample is absurdly large anywhere on its way.
+        If it has more, if it runs more than RUN_LIMIT layers, or if a sample is larger
+        than SAMPLE_LIMIT anywhere on its way.
     Exception
         Whatever a constructor makes of arguments that do not fit.
     """
+    if (runs := runs_asked_for(data["layers"])) > RUN_LIMIT:
+        raise CheckpointError("expected a network that runs at most "
+                              f"{RUN_LIMIT} layers, got {runs}")
     layers, shape = from_data(data["layers"], arrays), sample_shape(data["input_shape"])
     connected, shapes = connect(layers, shape)
     if (count := count_parameters(connected)) > numbers:

@@ -41,7 +41,7 @@ from nnlib.data import (
 from nnlib.dense import ShapeError
 from nnlib.kaggle import confusion_matrix, validate_submission, write_submission
 from nnlib.network import Network
-from nnlib.optimizers import Adam, AdamW, Cosine, RMSprop, SGD
+from nnlib.optimizers import Adam, AdamW, Cosine, RMSprop, SGD, number_between
 from nnlib.regularization import decay_weights
 from nnlib.training import evaluate, fit, write_atomically
 
@@ -68,6 +68,7 @@ __all__ = [
     "layer_data",
     "layers_from",
     "read_description",
+    "filter_block",
     "PRESETS",
     "check_reader",
     "new_network",
@@ -135,7 +136,9 @@ def find_ink(gray):
     gray = gray.astype(np.float64)
     if not np.isfinite(gray).all():
         raise ValueError("expected finite gray values, got NaN or infinity")
-    border = np.concatenate([gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]])
+    edge = np.ones(gray.shape, bool)
+    edge[1:-1, 1:-1] = False
+    border = gray[edge]
     paper = np.median(border)
     unevenness = np.median(np.abs(border - paper))
     dark_ink = paper > (gray.min() + gray.max()) / 2
@@ -448,24 +451,27 @@ def read_description(path):
                          f"got {str(found)[:60]}")
     return found
 
+
+# book/21-command-line.md, "A network described"
+def filter_block(filters, padding):
+    """A convolution, batch normalization, ReLU, as a description has them."""
+    settings = {"filters": filters, "kernel": 3, "padding": padding, "bias": False}
+    return [{"Convolution": settings}, "BatchNorm", "ReLU"]
+
 # book/21-command-line.md, "A network described"
 PRESETS = {
     "linear": [{"Dense": 10}],
     "mlp": [{"Dense": 256}, "ReLU", {"Dense": 128}, "ReLU", {"Dense": 10}],
     "small": [
-        *({"Convolution": {"filters": 8, "kernel": 3, "padding": 1}}, "ReLU"),
+        {"Convolution": {"filters": 8, "kernel": 3, "padding": 1}}, "ReLU",
         {"MaxPool": 2},
-        *({"Convolution": {"filters": 16, "kernel": 3, "padding": 1}}, "ReLU"),
+        {"Convolution": {"filters": 16, "kernel": 3, "padding": 1}}, "ReLU",
         {"MaxPool": 2}, {"Dense": 64}, "ReLU", {"Dense": 10}],
     "cnn": [
-        *(layer for filters, padding, last in (
-            (16, 0, False), (16, 0, True), (32, 1, False), (32, 1, True),
-            (64, 1, False), (64, 1, False))
-          for layer in (
-              {"Convolution": {"filters": filters, "kernel": 3, "padding": padding,
-                               "bias": False}}, "BatchNorm", "ReLU",
-              *([{"MaxPool": 2}] if last else []))),
-        "GlobalAveragePool", {"Dropout": 0.2}, {"Dense": 10}],
+        *filter_block(16, 0), *filter_block(16, 0), {"MaxPool": 2},
+        *filter_block(32, 1), *filter_block(32, 1), {"MaxPool": 2},
+        *filter_block(64, 1), *filter_block(64, 1), "GlobalAveragePool",
+        {"Dropout": 0.2}, {"Dense": 10}],
 }
 
 
@@ -567,14 +573,14 @@ def answer_row(path, p):
 def predict_command(
     files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, or 784 bytes.")],
     model: MODEL = "cnn",
-    as_is: Annotated[bool, option("28 x 28, 0 is paper: no change.", "--as-is")] = False,
+    as_is: Annotated[bool, option("28 x 28, 0 is paper: do not prepare.",
+                                  "--as-is")] = False,
     picture: Annotated[bool, option("Print what it sees.", "--picture")] = False,
     as_json: JSON = False,
 ):
     """Read the digit in each picture.
 
-    A file that cannot be read gets a line on standard error, the others their answers;
-    the exit code is 1 then.
+    A file that is refused gets a line on standard error, and the exit code is 1.
     """
     network, _ = load_reader(model)
     answers, refused = [], False
@@ -589,7 +595,7 @@ def predict_command(
             continue
         p = probabilities(network, image[None])[0]
         answers.append({"file": str(path), "digit": int(p.argmax()),
-                        "probabilities": [round(float(x), 6) for x in p]})
+                        "probabilities": [round(float(x), 4) for x in p]})
         if not as_json:
             typer.echo(answer_row(path, p))
         if picture:
@@ -765,7 +771,8 @@ def choose_optimizer(name, rate, cosine, decay, network, steps):
         How many it will take in all.
     """
     kind, usual, settings = OPTIMIZERS[name]
-    rate = usual if rate is None else rate
+    rate = usual if rate is None else number_between("the learning rate", rate, 0,
+                                                     closed=False)
     if cosine:
         rate = Cosine(rate, steps, warmup=steps // 20)
     if decay is not None:
@@ -950,7 +957,8 @@ def submit_command(
     model: Annotated[str, typer.Argument(help="A checkpoint, or mlp or cnn.")] = "cnn",
     output: Annotated[Path, option("Where the answers go.")] = Path("submission.csv"),
     data: DATA = None,
-    upload: Annotated[bool, option("Hand it in, by Kaggle's client.", "--upload")] = False,
+    upload: Annotated[bool, option("Hand it in, by Kaggle's own client.",
+                                   "--upload")] = False,
     message: Annotated[str, option("What Kaggle shall note beside it.")] = "nnlib",
 ):
     """Answer Kaggle's test digits; write, check and maybe hand in the file."""

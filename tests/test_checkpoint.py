@@ -596,6 +596,8 @@ HOSTILE = {
     "a list for a type": raw({"w": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}}, bytes(8)),
     "floats for offsets": raw({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0.0, 8.0]}}, bytes(8)),
     "truths for a shape": raw({"w": entry(0, 4, (True,))}, bytes(4)), "a hundred axes": raw({"w": entry(0, 4, (1,) * 100)}, bytes(4)),
+    "an overlap that adds up": raw({"v": entry(0, 8), "w": entry(0, 8)}, bytes(16)),
+    "a gap that adds up": raw({"v": entry(0, 8), "w": entry(16, 24)}, bytes(16)),
     "a list for a table": raw([1, 2]), "a number for a tensor": raw({"w": 3}), "more than it should": raw({"w": {**entry(0, 8), "x": 1}}, bytes(8)),
     "numbers for texts": raw({"__metadata__": {"a": 1}}), "a text for texts": raw({"__metadata__": "a"}),
 }
@@ -637,11 +639,23 @@ def test_a_header_is_refused_for_its_depth_alone(kind, tmp_path):
         save(tmp_path / f"a{kind}", network, notes=header["notes"])
 
 
+def looping(times, inside=None):
+    return {"Feedback": {"layers": [inside or {"ReLU": {}}], "times": times, "shared": False}}
+
+
+def test_runs_are_counted_as_they_are_nested():
+    count = checkpoint.runs_asked_for
+    assert count([{"Dense": {"units": 5, "init": {"function": "he_normal"}}}, {"ReLU": {}}]) == 2
+    assert count([looping(3), {"ReLU": {}}]) == 7 and count([looping(3, looping(4))]) == 3 * (1 + 4 * 2)
+
+
 def test_a_description_cannot_ask_for_memory():
     network = {"layers": [{"Dense": {"units": 10**9}}], "input_shape": [784], "dtype": "float32"}
     wide = {"layers": [{"Upsample": {"factor": 10**5}}], "input_shape": [1, 10, 10], "dtype": "float32"}
     tracemalloc.start()
-    for data in (network, wide):
+    hidden = [looping(20_000), looping(-20_000)]       # the second would be refused by its constructor, after the first is built
+    loops = [{**wide, "layers": layers} for layers in ([looping(10**9)], [looping(300, looping(300))], hidden)]
+    for data in (network, wide, *loops):
         with pytest.raises(CheckpointError):
             checkpoint.make_network(data, {}, numbers=10**6)
     assert tracemalloc.get_traced_memory()[1] < 2**20
