@@ -4,14 +4,26 @@ from course.classroom.sheets import load
 from course.tangle import read, write_atomically
 
 ANSWERS, EXERCISES = "book/appendix-answers.md", "book/appendix-exercises.md"
-HEAD = """(appendix-answers)=
+HEAD = """---
+myst:
+  html_meta:
+    description: Worked answers to the questions that no program can mark, chapter by chapter.
+---
+
+(appendix-answers)=
 # Answers to the questions to think about
 
 <!-- Made from exercises/ by `python -m course answers`; change it there. -->
 
 The students' edition of this book does not have these pages.
 """
-LISTING = """(appendix-exercises)=
+LISTING = """---
+myst:
+  html_meta:
+    description: Every graded exercise of the book, with its kind, difficulty, time, points and cases.
+---
+
+(appendix-exercises)=
 # The graded exercises
 
 <!-- Made from exercises/ by `python -m course answers`; change it there. -->
