@@ -31,7 +31,7 @@ def key(root, module, modules):
     parts = [module.chapter.name, everything, *map(installed, PACKAGES), f"{sys.version_info[:2]}"]
     files = [Path(__file__).parent / name for name in MACHINERY]
     files += reference_files(root, needed | {module.name})
-    for folder in ("data", "book/results"):
+    for folder in ("data", "book/results", "nnlib/pretrained"):
         files += named_files(root / folder, everything)
     digest = hashlib.sha256()
     for part in (*(p.encode() for p in parts), *(f.read_bytes() for f in files)):

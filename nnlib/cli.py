@@ -882,7 +882,8 @@ def train_command(
                             steps)
     source = "Kaggle" if has_kaggle(data) else "MNIST"
     notes = {"model": model, "preprocessing": PREPARATION, "epochs": epochs,
-             "seed": seed, "trained_on": f"{len(learn[1]):,} digits of {source}"}
+             "seed": seed, "trained_on": f"{len(learn[1]):,} digits of {source}",
+             "augmented": augment}
     keeper = Checkpoints(checkpoints, notes=notes) if checkpoints else None
     reporter = Reporter(epochs, keeper, every)
     with reporter.bar:

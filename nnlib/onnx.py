@@ -80,11 +80,11 @@ def run_onnx(model, images, threads=1):
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
     settings.log_severity_level = 4
     whole = isinstance(model, onnx.ModelProto)
-    session = onnxruntime.InferenceSession(
+    program = onnxruntime.InferenceSession(
         model.SerializeToString() if whole else str(model), settings,
         providers=["CPUExecutionProvider"])
-    [entry], names = session.get_inputs(), [y.name for y in session.get_outputs()]
-    values = session.run(names, {entry.name: np.asarray(images, np.float32)})
+    [entry], names = program.get_inputs(), [y.name for y in program.get_outputs()]
+    values = program.run(names, {entry.name: np.asarray(images, np.float32)})
     return dict(zip(names, values))
 
 
@@ -128,7 +128,8 @@ class Graph:
 
     def __init__(self, network):
         named = [*network.named_parameters(), *network.named_buffers()]
-        self.names = {array.ctypes.data: name.replace(".", "_") for name, array in named}
+        self.names = {array.ctypes.data: name.replace(".", "_")
+                      for name, array in named}
         self.nodes, self.tensors = [], {}
 
     def node(self, operator, inputs, y, **settings):

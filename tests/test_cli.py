@@ -555,7 +555,7 @@ def test_train_learns_and_says_so():
     assert float(rows[3][4]) > 0.75 and "a.json: 7,850 parameters" in result.stdout
     assert evaluate(load("a.json").network, scale_pixels(TEST[:1000]), LABELS[:1000])["accuracy"] > 0.7
     assert load("a.json").notes == {"model": "linear", "preprocessing": cli.PREPARATION, "epochs": 3, "seed": 0,
-                                    "trained_on": "600 digits of MNIST"}
+                                    "trained_on": "600 digits of MNIST", "augmented": False}
 
 
 @pytest.mark.parametrize("options", [
@@ -566,6 +566,14 @@ def test_train_options(options):
     done("train", *QUICK, "--epochs", 1, *options.split())
     x = scale_pixels(MNIST[0][0][:600])
     assert evaluate(load("model.safetensors").network, x, MNIST[0][1][:600])["accuracy"] > 0.3
+
+
+def test_seed_and_augmentation_change_what_is_learned():
+    found = []
+    for options in ([], [], ["--augment"], ["--seed", 1], ["--batch-size", 32]):
+        done("train", *QUICK, "--epochs", 1, *options)
+        found.append(load("model.safetensors").network.parameters.tobytes())
+    assert found[0] == found[1] and len(set(found)) == 4
 
 
 def test_options_reach_the_optimizer():

@@ -476,6 +476,19 @@ def test_networks_that_cannot_be_exported(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_stop_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"the old one")
+
+    def stop(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(digits_network(), path)
+    assert path.read_bytes() == b"the old one"
+
+
 def test_too_large_for_a_file(monkeypatch):
     monkeypatch.setattr("nnlib.onnx.SIZE_LIMIT", 2**20 + 4000)
     to_onnx(Network(Dense(10)).build(99))
