@@ -138,6 +138,7 @@ def release(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the student edition.")] = None,
     check_only: Annotated[int, typer.Option(metavar="NN", help="Only check one chapter's exercises.")] = None,
     secret: Annotated[str, typer.Option(help="Seeds the hidden cases; keep it until you grade.")] = "",
+    first: Annotated[int, typer.Option("--from", metavar="NN", help="Chapters before this one come complete.")] = 0,
     nbgrader: Annotated[Path, typer.Option(metavar="DIR", help="Also write nbgrader's source notebooks, with solutions.")] = None,
 ):
     """Write the student edition; refuse one that gives answers away or cannot be solved."""
@@ -148,7 +149,7 @@ def release(
     elif output is None:
         sys.exit("say where to: python -m course release OUT")
     else:
-        print(machine.release(ROOT, output, secret, nbgrader))
+        print(machine.release(ROOT, output, secret, nbgrader, first))
 
 
 @app.command()

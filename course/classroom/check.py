@@ -100,12 +100,16 @@ def verdict(exercise, case, script, outcome, expected):
 
 
 def recognise(exercise, outcomes):
-    """The number of the hint for a mistake whose results on the visible cases are these, or None."""
+    """The hint for the mistake that gives these results in every visible case, or else wherever it shows; or None."""
+    partly = None
     for symptom in exercise["symptoms"]:
         known = from_json(symptom["outcomes"])
-        if all(same(outcomes[name], outcome) for name, outcome in known.items()):
+        alike = {name for name, outcome in known.items() if same(outcomes[name], outcome)}
+        if alike == set(known):
             return symptom["hint"]
-    return None
+        if partly is None and alike.issuperset(symptom["wrong"]):
+            partly = symptom["hint"]
+    return partly
 
 
 def check_names(name, names, folder=ROOT):

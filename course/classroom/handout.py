@@ -4,6 +4,7 @@ import ast
 
 import nbformat
 
+from course.classroom.plain import BIBLIOGRAPHY, labels
 from course.classroom.render import points
 from course.outputs import blank_notebook
 
@@ -33,8 +34,25 @@ def handout(root, chapter, sheet=None, solved=False):
     cells.insert(first, code("start", START.format(f"{chapter.name}.ipynb"), {"nnlib": {"given": True}}))
     if sheet:
         cells += last_section(sheet, solved)
-    notebook.cells = cells
+    notebook.cells = list(for_jupyter(cells, labels(root)))
     return notebook
+
+
+def for_jupyter(cells, book):
+    """The cells as Jupyter can show them: plain Markdown, captions below figures, folded cells folded."""
+    sources = book.bibliography([c.source for c in cells if c.cell_type == "markdown"])
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = book.notebook(cell.source).replace(BIBLIOGRAPHY, sources).strip("\n")
+        if cell.cell_type == "markdown" and not cell.source:
+            continue
+        if "hide-input" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
+        yield cell
+        figure = cell.metadata.get("mystnb", {}).get("figure", {})
+        if "caption" in figure:
+            number = book.numbers.get(figure.get("name"), "")
+            yield markdown(f"caption-{cell.id}", f"**Figure {number}.** {book.notebook(figure['caption']).strip()}")
 
 
 def fill_numbers(root, notebook, chapter):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course.classroom.codec import Opaque
+from course.classroom.script import in_words
 
 STATUSES = ("right", "wrong", "timeout", "crashed", "out-of-memory", "unreadable", "missing")
 NUMBERS = (bool, int, float, np.generic, np.ndarray)
@@ -29,6 +30,7 @@ class Verdict:
     index: tuple | None = None
     smallest_failing_input: dict | None = None
     seed: int | None = None
+    calls: tuple = ()  # what was run, in words
 
     @property
     def right(self):
@@ -59,8 +61,9 @@ def judge(exercise, case, script, outcome, expected, rules, seed=None):
         `Case.rules`.
     """
     def verdict(status, message="", **details):
-        inputs = None if status == "right" else script.inputs
-        return Verdict(exercise, case, status, message, smallest_failing_input=inputs, seed=seed, **details)
+        if status != "right":
+            details |= {"smallest_failing_input": script.inputs, "calls": tuple(in_words(script))}
+        return Verdict(exercise, case, status, message, seed=seed, **details)
 
     if not well_formed(outcome):
         return verdict("crashed", "what came back is not a result")
@@ -71,10 +74,11 @@ def judge(exercise, case, script, outcome, expected, rules, seed=None):
     if rules["raises"]:
         return verdict("wrong", f"expected {rules['raises']} to be raised; nothing was",
                        got=tidy(outcome["values"]), expected=f"raises {rules['raises']}")
+    dtype = float_dtype(script, rules)
     try:
-        compare(outcome["values"], expected["values"], rules, float_dtype(script, rules))
+        compare(outcome["values"], expected["values"], rules, dtype)
     except Wrong as wrong:
-        shown = {"got": tidy(outcome["values"]), "expected": tidy(expected["values"]), **wrong.details}
+        shown = {"got": tidy(outcome["values"]), "expected": tidy(wanted(expected["values"], dtype)), **wrong.details}
         return verdict("wrong", str(wrong), **shown)
     changed = changed_input(script.inputs, outcome["inputs"], rules["modifies"])
     if changed:
@@ -100,13 +104,25 @@ def judge_raised(outcome, wanted):
     """Status and message where something was raised."""
     bases = [outcome["error"], *outcome["bases"]]
     if "NotImplementedError" in bases and wanted != "NotImplementedError":  # which is a RuntimeError too
-        return "missing", "not written yet"
+        where = str(outcome.get("where") or "")[:200]  # a part of the library that the answer calls
+        return "missing", f"{where}, which this calls, is not written yet" if where else "not written yet"
     if wanted and wanted in bases:
         return "right", ""
     what = f"raised {outcome['error']}: {outcome['message']}".strip().rstrip(":")
     if "MemoryError" in bases:
         return "out-of-memory", what
     return "wrong", f"{what}; expected {wanted} to be raised" if wanted else what
+
+
+def wanted(value, dtype):
+    """What is expected, as it is wanted: the reference computes in double precision, whatever it is given."""
+    if isinstance(value, list | tuple):
+        return type(value)(wanted(part, dtype) for part in value)
+    if isinstance(value, dict):
+        return {key: wanted(part, dtype) for key, part in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim and dtype and np.dtype(dtype).kind == "f":
+        return value.astype(dtype)
+    return value
 
 
 def tidy(values):

@@ -44,7 +44,7 @@ def recheck(root, name, notebook=None, seed=None, secret=""):
         outcomes = runner.outcomes(folder, [(sources, scripts)])[0]
     verdicts = [one(task, case, script, outcome, seeds[case.name])
                 for case, script, outcome in zip(task.exercise.cases, scripts, outcomes)]
-    return Report(declaration(task.exercise), tuple(verdicts))
+    return Report(declaration(task.exercise, seeds), tuple(verdicts))
 
 
 def one(task, case, script, outcome, seed):
@@ -63,9 +63,10 @@ def find(root, name):
     return tasks[name]
 
 
-def declaration(exercise):
-    """What a report says about an exercise, hidden cases among the others."""
-    cases = [{"name": c.name + " (hidden)" * c.hidden, "points": c.points, "why": c.why} for c in exercise.cases]
+def declaration(exercise, seeds):
+    """What a report says about an exercise, hidden cases with their seeds among the others."""
+    cases = [{"name": c.name + f" (hidden, seed {seeds[c.name]})" * c.hidden, "points": c.points, "why": c.why}
+             for c in exercise.cases]
     return {"name": exercise.name, "stars": exercise.stars, "cases": cases, "hints": list(exercise.hints),
             "hidden": 0, "hidden_points": 0}
 

@@ -42,8 +42,10 @@ def check_only(root, number, secret=""):
             f"{sum(len(t.exercise.mutants) for t in tasks)} mutants, {sum(t.exercise.points for t in tasks)} points")
 
 
-def release(root, out, secret="", nbgrader=None):
+def release(root, out, secret="", nbgrader=None, first=0):
     """Write the student edition to the folder `out`; returns a line to print.
+
+    `first`: the chapters before this number come complete, with nothing taken out.
 
     Everything is written to a folder beside it and looked through first, so that a refused release
     leaves nothing behind. `nbgrader`: also write the source notebooks, with solutions, there.
@@ -56,7 +58,9 @@ def release(root, out, secret="", nbgrader=None):
     out = Path(out).resolve()
     if out.exists() and any(out.iterdir()) and not (out / STAMP).exists():
         raise Refusal(str(out), 0, "is a folder with something else in it")
-    sheets = load(root)
+    sheets = [sheet for sheet in load(root) if sheet.chapter.number >= first]
+    if not sheets:
+        raise Refusal("exercises", 0, f"no chapter from {first:02d} on has exercises")
     chapters = read_book(root)
     trials = trials_of(sheets, secret)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +155,9 @@ def symptoms(trial):
     visible = [case.name for case in trial.task.exercise.visible]
     for mutant in trial.task.exercise.mutants:
         verdicts, outcomes = trial.verdicts[mutant.name], trial.outcomes[mutant.name]
-        if any(not verdicts[name][-1].right for name in visible):
-            yield {"hint": mutant.hint, "outcomes": to_json({name: outcomes[name][-1] for name in visible})}
+        wrong = [name for name in visible if not verdicts[name][-1].right]
+        if wrong:
+            yield {"hint": mutant.hint, "wrong": wrong, "outcomes": to_json({n: outcomes[n][-1] for n in visible})}
 
 
 def write_sources(root, folder, sheets):

@@ -28,17 +28,37 @@ def text(report, hint=None):
 
 def explain(case, verdict):
     """A verdict that is not right, in lines."""
-    lines = [f"{verdict.status}: {verdict.message}" if verdict.status != "wrong" else verdict.message]
+    lines = prose(case, verdict)
     if verdict.status == "missing":
         return lines
-    lines.append(f"Why it matters: {case['why']}")
-    if verdict.largest_error is not None:
-        lines.append(f"Largest error: {verdict.largest_error:.3g}{at(verdict.index)}")
+    if verdict.calls:
+        lines += ["What was run:", *("  " + line for line in verdict.calls)]
     for name, value in (verdict.smallest_failing_input or {}).items():
         lines += labelled(f"The smallest input that fails, {name}:", value)
-    if verdict.expected is not None or verdict.got is not None:
-        lines += beside("got", shown(verdict.got), "expected", shown(verdict.expected))
+    if has_numbers(verdict):
+        lines += beside("got", shown(verdict.got), "expected", expected(verdict))
     return lines
+
+
+def prose(case, verdict):
+    """What a verdict that is not right says in words: what is wrong, why it matters, by how much."""
+    lines = [f"{verdict.status}: {verdict.message}" if verdict.status != "wrong" else verdict.message]
+    if verdict.status != "missing":
+        lines.append(f"Why it matters: {case['why']}")
+    if verdict.largest_error is not None:
+        lines.append(f"Largest error: {verdict.largest_error:.3g}{at(verdict.index)}")
+    return lines
+
+
+def has_numbers(verdict):
+    """Is there something to put side by side?"""
+    return verdict.expected is not None or verdict.got is not None
+
+
+def expected(verdict):
+    """What was expected; an error by its name."""
+    value = verdict.expected
+    return value if isinstance(value, str) and value.startswith("raises ") else shown(value)
 
 
 def at(index):
@@ -59,6 +79,8 @@ def shown(value):
         body = np.array2string(value, precision=6, suppress_small=False, max_line_width=WIDTH, threshold=60,
                                edgeitems=3)
         body += f"\n{value.dtype}, shape {value.shape}"
+    elif isinstance(value, np.generic):
+        body = f"{value.item()!r}" + f"  ({value.dtype})" * (value.dtype.kind == "f" and value.dtype != float)
     else:
         body = "\n".join(map(shown, value)) if isinstance(value, list | tuple) else repr(value)
     lines = body.split("\n")
@@ -93,17 +115,19 @@ def advice(report, hint=None):
     if report.passed:
         return []
     if hint is None and report.hint is not None:
-        return [f"  This looks like a mistake we know. {plain(hints[report.hint])}"]
+        return [f"  This looks like a mistake we know. {hints[report.hint]}"]
     if hint is None:
         return [f"  For a hint: python -m course check {name} --hint 1"]
-    shown_hint = f"  Hint {hint} of {len(hints)}: {plain(hints[hint - 1])}"
+    shown_hint = f"  Hint {hint} of {len(hints)}: {hints[hint - 1]}"
     more = [f"  For the next: python -m course check {name} --hint {hint + 1}"] if hint < len(hints) else []
     return [shown_hint, *more]
 
 
-def plain(markdown):
-    """A hint without the signs that only the site understands."""
-    return re.sub(r"\{ref\}`(?:ch-)?([\w-]+)`", r"the chapter on \1", markdown)
+def marked_up(words):
+    """A hint as HTML: `code` and *emphasis*, everything else escaped."""
+    parts = re.split(r"`([^`]+)`", escape(words))
+    return "".join(f"<code>{part}</code>" if k % 2 else re.sub(r"\*([^*\s][^*]*)\*", r"<em>\1</em>", part)
+                   for k, part in enumerate(parts))
 
 
 def page(report):
@@ -127,18 +151,31 @@ def case_html(case, verdict, detail=True):
             f"<span style='opacity:.6'>({points(case['points'])})</span>")
     body = []
     if not verdict.right and detail:
-        lead, *rest = explain(case, verdict)
-        prose = [lead, *(line for line in rest if line.startswith(("Why", "Largest")))]
-        numbers = [line for line in rest if line not in prose]
-        body = [f"<div>{escape(line)}</div>" for line in prose]
-        if numbers:
-            body.append(f"<pre style='margin:.4em 0;overflow-x:auto'>{escape(chr(10).join(numbers))}</pre>")
+        body = [f"<div>{marked_up(line)}</div>" for line in prose(case, verdict)]
+        body += numbers_html(verdict) if verdict.status != "missing" else []
     return f"<div style='margin-top:.5em'>{head}<div style='margin-left:1.4em'>{''.join(body)}</div></div>"
+
+
+def numbers_html(verdict):
+    """What was run, on which input, and what came out beside what was expected, in boxes that a narrow page stacks."""
+    boxes = [("what was run", "\n".join(verdict.calls))] if verdict.calls else []
+    boxes += [(f"the smallest input that fails, {name}", shown(value))
+              for name, value in (verdict.smallest_failing_input or {}).items()]
+    yield row_html(boxes)
+    if has_numbers(verdict):
+        yield row_html([("got", shown(verdict.got)), ("expected", expected(verdict))])
+
+
+def row_html(boxes):
+    """Labelled texts next to each other, or below each other where there is no room."""
+    inner = "".join(f"<div style='min-width:0'><span style='opacity:.75'>{escape(label)}</span>"
+                    f"<pre style='margin:0;overflow-x:auto'>{escape(words)}</pre></div>" for label, words in boxes)
+    return f"<div style='display:flex;flex-wrap:wrap;gap:.3em 2.5em;margin:.4em 0'>{inner}</div>" if inner else ""
 
 
 def hints_html(report):
     """The hints, folded into each other; the one that explains a mistake we know stands open."""
-    hints, nested = [escape(plain(h)) for h in report.exercise["hints"]], ""
+    hints, nested = [marked_up(h) for h in report.exercise["hints"]], ""
     for number in range(len(hints), 0, -1):
         nested = (f"<details style='margin:.3em 0'><summary>Hint {number} of {len(hints)}</summary>"
                   f"<div style='margin-left:1.4em'>{hints[number - 1]}{nested}</div></details>")

@@ -198,4 +198,46 @@ def raised(error, number):
     except Exception:
         message = ""
     return {"status": "raised", "error": type(error).__name__, "message": message, "step": number,
-            "bases": [c.__name__ for c in type(error).__mro__][:20]}
+            "bases": [c.__name__ for c in type(error).__mro__][:20], "where": origin(error)}
+
+
+def origin(error):
+    """Which definition of nnlib raised an error, "nnlib.dense.dense_dW"; "" where it was raised elsewhere."""
+    trace, frame = error.__traceback__, None
+    while trace:
+        trace, frame = trace.tb_next, trace.tb_frame
+    module = str(frame.f_globals.get("__name__", "")) if frame else ""
+    return f"{module}.{frame.f_code.co_qualname}"[:200] if module.startswith("nnlib.") else ""
+
+
+def in_words(script):
+    """What a script runs, as lines that look like Python; arrays go by their names among the inputs."""
+    lines = []
+    for step in script.steps:
+        arguments = ", ".join([*map(word, step.args), *(f"{k}={word(v)}" for k, v in step.kwargs.items())])
+        line = last_name(step.path) if step.do == "get" else f"{last_name(step.path)}({arguments})"
+        name = f"{step.name} = " if step.name else ""
+        lines.append(f"{name}{line}" + f"   # {step.times} times" * (step.times > 1))
+    return lines
+
+
+def word(value):
+    """An argument as one would write it."""
+    if isinstance(value, Ref | Name):
+        return last_name(value.name if isinstance(value, Ref) else value.path)
+    if isinstance(value, Random):
+        return f"np.random.default_rng({value.seed})"
+    if isinstance(value, Made):
+        return f"{last_name(value.path)}({', '.join([*map(word, value.args), *(f'{k}={word(v)}' for k, v in value.kwargs.items())])})"
+    if isinstance(value, list | tuple):
+        inner = ", ".join(map(word, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {word(v)}" for k, v in value.items()) + "}"
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def last_name(path):
+    """A path as it is used: what is imported goes by its last part."""
+    return path.split(".", 2)[-1] if path.startswith("nnlib.") else path

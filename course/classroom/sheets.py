@@ -8,11 +8,12 @@ code that stands before it.
 import ast
 import importlib.util
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from course.chapter import parse_file
 from course.classroom.exercise import Exercise, case_seed
+from course.classroom.plain import labels
 from course.classroom.script import run
 from course.errors import Refusal
 from course.tangle import package_files, tangle
@@ -128,10 +129,11 @@ def load(root, only=None):
 def make_sheet(root, path, modules):
     """Read one file of declarations and find its exercises' places."""
     declared = read_declarations(root, path)
-    tasks = []
+    tasks, book = [], labels(root)
     for exercise in getattr(declared, "EXERCISES", ()):
         try:
-            tasks.append(make_task(path, exercise, modules[-1]))
+            hints = tuple(map(book.words, exercise.hints))
+            tasks.append(make_task(path, replace(exercise, hints=hints), modules[-1]))
         except SyntaxError as error:
             raise refuse(path, exercise.name, f"{exercise.name}: not Python: {error}") from None
     names = [task.name for task in tasks]

@@ -1,5 +1,7 @@
 """One grader's bench: the server it has running, and how one submission of one exercise is graded on it."""
 
+import os
+import shutil
 import tempfile
 import threading
 import time
@@ -11,6 +13,7 @@ from course.grading import levels, plan, pool
 from course.grading.probe import make_trial
 from course.grading.submissions import Unreadable
 
+PREFIX, LOCK = "course-grading-", "running"
 LARGE = 400  # numbers of an array that are kept for the feedback
 
 
@@ -79,7 +82,7 @@ def describe(case, verdict):
     if not verdict.right:
         found |= {"message": verdict.message, "seed": verdict.seed, "largest_error": verdict.largest_error,
                   "index": verdict.index, "got": small(verdict.got), "expected": small(verdict.expected),
-                  "input": small(verdict.smallest_failing_input)}
+                  "input": small(verdict.smallest_failing_input), "calls": list(verdict.calls)}
     return found
 
 
@@ -115,15 +118,45 @@ def verdict_of(exercise, case):
 
     index = tuple(case["index"]) if case.get("index") else None
     return Verdict(exercise, case["name"], case["status"], case.get("message", ""), value("got"), value("expected"),
-                   case.get("largest_error"), index, value("input"), case.get("seed"))
+                   case.get("largest_error"), index, value("input"), case.get("seed"), tuple(case.get("calls", ())))
+
+
+def sweep(folder=None):
+    """Remove what runs that were killed left among the temporary files: folders of ours whose lock nobody holds."""
+    for scratch in Path(folder or tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            if scratch.is_dir() and scratch.lstat().st_uid == os.geteuid() and (lock := take_lock(scratch / LOCK)):
+                shutil.rmtree(scratch, ignore_errors=True)
+                lock.close()
+        except OSError:
+            continue
+
+
+def take_lock(path, mode="r+b"):
+    """The open file, locked for as long as this process lives and has it open; None where another has the lock."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    file = open(path, mode)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
 
 
 class Workshop:
     """What a run needs before the first submission: files for servers, and the protection of this system."""
 
     def __init__(self, limits, trust=False, levels_wanted=None):
-        self.folder = tempfile.TemporaryDirectory(prefix="course-grading-", ignore_cleanup_errors=True)
+        sweep()
+        self.folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
         self.scratch = Path(self.folder.name).resolve()
+        self.running = take_lock(self.scratch / "starting", "wb")
+        if self.running:
+            (self.scratch / "starting").rename(self.scratch / LOCK)
         self.scratch.chmod(0o711)
         pool.make_runtime(self.scratch / "runtime")
         self.limits, self.lock = limits, threading.Lock()
@@ -140,6 +173,8 @@ class Workshop:
     def close(self):
         """Remove the files."""
         self.folder.cleanup()
+        if self.running:
+            self.running.close()
 
 
 def job_of(assignment, notebook, notebooks, own_upstream):

@@ -9,7 +9,10 @@ import json
 from itertools import groupby
 from pathlib import Path
 
+import markupsafe
+
 from course.classroom import render
+from course.classroom.exercise import case_seed
 from course.grading.bench import verdict_of
 from course.tangle import write_atomically
 
@@ -28,6 +31,8 @@ def write_all(out, rows, assignments, protection, options):
     write_table(out / "grades.csv", ["student", "chapter", "exercise", "status", "points", "possible", "file", "seconds"],
                 [[r["student"], r["chapter"], r["exercise"], r["status"], r["points"], r["possible"], r["file"],
                   r["seconds"]] for found in students.values() for r in found])
+    write_table(out / "cases.csv", ["student", "exercise", "case", "hidden", "status", "points", "possible", "seed", "message"],
+                list(each_case(students, known)))
     write_table(out / "canvas.csv", *canvas(students, assignments))
     for student, found in students.items():
         write(out / "feedback" / f"{student}.html", feedback(student, found, known))
@@ -36,8 +41,9 @@ def write_all(out, rows, assignments, protection, options):
     write_table(out / "mistakes.csv", ["exercise", "mistake", "students", "hint"],
                 [[m["exercise"], m["mistake"], m["students"], m["hint"]] for m in mistakes])
     picture = draw(out / "mistakes.png", [m for m in mistakes if m["students"]])
-    page = template("index.html").render(lines=[line_of(*item) for item in students.items()], picture=picture,
-                                         mistakes=mistakes, protection=protection)
+    page = template("index.html").render(
+        lines=[line_of(*item) for item in students.items()], picture=picture, protection=protection,
+        mistakes=[m for m in mistakes if m["students"]], others=[m for m in mistakes if not m["students"]])
     write(out / "index.html", page)
 
 
@@ -61,13 +67,13 @@ def template(name):
     """A page's template; whatever is put into it is escaped."""
     import jinja2
 
-    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True).get_template(name)
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    pages.filters["hint"] = lambda words: markupsafe.Markup(render.marked_up(words))
+    return pages.get_template(name)
 
 
 def part(name, case, exercise):
     """One case on a student's page: fully where it is visible; else its name and status, with no word of its inputs."""
-    import markupsafe
-
     shown = {"name": case["name"], "points": case["points"], "why": exercise.case(case["name"]).why}
     if case["hidden"]:
         shown["name"] += f" (hidden: {case['status']})"
@@ -78,16 +84,39 @@ def feedback(student, rows, known):
     """A student's page: visible cases fully, hidden ones by name."""
     shown = []
     for row in rows:
-        parts = [part(row["exercise"], case, known[row["exercise"]].exercise) for case in row["cases"]]
-        shown.append({**row, "parts": parts, "advice": advice(row, known[row["exercise"]].exercise)})
-    return template("feedback.html").render(student=student, rows=shown, points=total(rows, "points"),
+        exercise, alike = known[row["exercise"]].exercise, the_same(row)
+        parts = [] if alike else [part(row["exercise"], case, exercise) for case in row["cases"]]
+        shown.append({**row, "parts": parts, "alike": alike, "advice": advice(row, exercise)})
+    chapters = [{"title": known[found[0]["exercise"]].sheet.chapter.title, "rows": found,
+                 "points": total(found, "points"), "possible": total(found, "possible")}
+                for found in (list(group) for _, group in groupby(shown, key=lambda r: r["chapter"]))]
+    return template("feedback.html").render(student=student, chapters=chapters, points=total(rows, "points"),
                                             possible=total(rows, "possible"))
+
+
+def the_same(row):
+    """What is to be said once because it is true of all cases: nothing was written, or nothing could be read."""
+    said = {(case["status"], case.get("message", "")) for case in row["cases"]}
+    status, message = next(iter(said))
+    return f"{status}: {message}" if len(said) == 1 and status in ("missing", "unreadable") else ""
+
+
+def each_case(students, known):
+    """The rows of `cases.csv`: every case of every student, with the seed that draws its inputs again."""
+    for student, found in students.items():
+        for row in found:
+            assignment = known[row["exercise"]]
+            for case in row["cases"]:
+                declared = assignment.exercise.case(case["name"])
+                yield [student, row["exercise"], case["name"], case["hidden"], case["status"],
+                       case["points"] if case["status"] == "right" else 0, case["points"],
+                       case_seed(assignment.exercise, declared, assignment.secret), case.get("message", "")]
 
 
 def advice(row, exercise):
     """The hint for the first mistake that was recognised, or ""."""
     hints = [m.hint for m in exercise.mutants if m.name in row["mistakes"]]
-    return render.plain(exercise.hints[hints[0]]) if hints else ""
+    return exercise.hints[hints[0]] if hints else ""
 
 
 def total(rows, name):
@@ -97,10 +126,11 @@ def total(rows, name):
 
 def line_of(student, rows):
     """A student's line in the teacher's overview."""
-    odd = [f"{r['exercise']} {r['status']}" for r in rows if r["status"] in ODD]
+    odd = [f"{status}: {', '.join(names)}" for status in ODD
+           if (names := [r["exercise"] for r in rows if r["status"] == status])]
     return {"student": student, "page": f"{student}.html", "points": total(rows, "points"),
             "possible": total(rows, "possible"), "right": sum(r["status"] == "right" for r in rows),
-            "count": len(rows), "odd": ", ".join(odd)}
+            "count": len(rows), "odd": "; ".join(odd)}
 
 
 def gradescope(rows, known):
@@ -140,7 +170,7 @@ def map_of_mistakes(rows, assignments):
         for mutant in assignment.exercise.mutants:
             count = sum(mutant.name in r["mistakes"] for r in rows if r["exercise"] == assignment.name)
             found.append({"exercise": assignment.name, "mistake": mutant.name, "students": count,
-                          "hint": render.plain(assignment.exercise.hints[mutant.hint])})
+                          "hint": assignment.exercise.hints[mutant.hint]})
     return sorted(found, key=lambda m: -m["students"])
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 SIZE = 8 * 2**20  # bytes of a notebook
 CELLS = 2000
 ANY = "*"  # in the place of a chapter: what stands for every chapter that is not there
-NOTEBOOK = re.compile(r"(?:(?P<student>.+)_)?(?P<chapter>\d\d-[a-z0-9-]+)\.ipynb", re.IGNORECASE)
+NOTEBOOK = re.compile(r"(?:(?P<student>.+)_)?(?P<chapter>\d\d-[a-z0-9-]+?)(?:-\d+| ?\(\d+\)|-copy\d*)?\.ipynb",
+                      re.IGNORECASE)  # the end is what browsers and Canvas add to the second file of a name
 UNSAFE = re.compile(r"[^\w .@+-]")
 
 
