@@ -7,9 +7,11 @@ import inspect
 import json
 import math
 import os
+import reprlib
 import shlex
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,7 +43,7 @@ from nnlib.data import (
 from nnlib.dense import ShapeError
 from nnlib.kaggle import confusion_matrix, validate_submission, write_submission
 from nnlib.network import Network
-from nnlib.optimizers import Adam, AdamW, Cosine, RMSprop, SGD, number_between
+from nnlib.optimizers import Adam, AdamW, Cosine, RMSprop, SGD
 from nnlib.regularization import decay_weights
 from nnlib.training import evaluate, fit, write_atomically
 
@@ -87,6 +89,7 @@ __all__ = [
     "has_kaggle",
     "load_digits",
     "evaluate_command",
+    "check_file",
     "first_filters",
     "contact_sheet",
     "red_and_blue",
@@ -97,6 +100,12 @@ __all__ = [
     "hold_back",
     "Reporter",
     "check_places",
+    "positive",
+    "DESCRIBED",
+    "OUTPUT",
+    "RULE",
+    "RATE",
+    "DECAY",
     "train_command",
     "export_command",
     "submission_line",
@@ -145,7 +154,7 @@ def find_ink(gray):
     distance = paper - gray if dark_ink else gray - paper
     ink = np.maximum(distance - 2 * unevenness, 0)
     if ink.max() == 0:
-        raise ValueError("no ink: nothing in the picture differs from its border")
+        raise ValueError("no ink: nothing in the picture stands out from its border")
     return ink / ink.max()
 
 
@@ -254,9 +263,14 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx):
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                return super().invoke(ctx)
         except BrokenPipeError:     # the reader, such as head, has had enough
             raise
+        except KeyboardInterrupt:
+            typer.echo("nnlib: stopped", err=True)
+            raise typer.Exit(130) from None
         except REFUSED as error:
             typer.echo(f"nnlib: {one_line(error)}", err=True)
             raise typer.Exit(1) from None
@@ -276,8 +290,9 @@ def show_version(wanted):
 # book/21-command-line.md, "A tool that can say no"
 @APP.callback()
 def common_options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version,
-                                          is_eager=True, help="Say which.")] = False,
+    version: Annotated[bool, typer.Option(
+        "--version", callback=show_version, is_eager=True,
+        help="Print the library's version.")] = False,
 ):
     """Train networks on handwritten digits, test them, and let them read pictures."""
 
@@ -402,7 +417,8 @@ def layer_data(entry):
     """
     entry = {entry: {}} if isinstance(entry, str) else entry
     if not isinstance(entry, dict) or len(entry) != 1:
-        raise ValueError(f"expected a layer such as ReLU or Dense: 10, got {entry!r}")
+        raise ValueError("expected a layer such as ReLU or Dense: 10, "
+                         f"got {reprlib.repr(entry)}")
     [(name, value)] = entry.items()
     parameters, settings = inspect.signature(known(name)).parameters, {}
     if not isinstance(value, dict):
@@ -412,6 +428,8 @@ def layer_data(entry):
             raise ValueError(f"{name}: expected settings from "
                              f"{', '.join(parameters) or '(none)'}, got {key!r}")
         many = parameters[key].kind == inspect.Parameter.VAR_POSITIONAL
+        if many and not isinstance(part, list):
+            raise ValueError(f"{name}: expected a list of layers, got {part!r}")
         read = argument_data(key, part) if not many else list(map(layer_data, part))
         settings[key] = read
     return {name: settings}
@@ -424,6 +442,8 @@ def layers_from(entries):
     for number, entry in enumerate(entries, 1):
         try:
             layers.append(from_data(layer_data(entry), {}))
+        except RecursionError:      # in YAML a list can hold itself
+            raise ValueError(f"layer {number}: nested too deep") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"layer {number}: {error}") from error
     return layers
@@ -443,12 +463,15 @@ def read_description(path):
     text, is_json = Path(path).read_bytes(), Path(path).suffix == ".json"
     try:
         found = strict_json(text) if is_json else yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1
+        raise ValueError(f"{path}, line {line}: {error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
     layers = found.get("layers") if isinstance(found, dict) else None
     if not isinstance(layers, list) or not found.keys() <= {"layers", "dtype"}:
         raise ValueError(f"{path}: expected layers, a list, and maybe dtype, "
-                         f"got {str(found)[:60]}")
+                         f"got {reprlib.repr(found)}")
     return found
 
 
@@ -508,7 +531,8 @@ def new_network(model, seed=0):
     found = {"layers": PRESETS[model]} if model in PRESETS else read_description(model)
     try:
         network = Network(*layers_from(found["layers"]),
-                          dtype=found.get("dtype", "float32")).build((28, 28), seed)
+                          dtype=str(found.get("dtype", "float32")))
+        network.build((28, 28), seed)
         check_reader(network)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{model}: {error}") from error
@@ -573,9 +597,9 @@ def answer_row(path, p):
 def predict_command(
     files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, or 784 bytes.")],
     model: MODEL = "cnn",
-    as_is: Annotated[bool, option("28 x 28, 0 is paper: do not prepare.",
+    as_is: Annotated[bool, option("It is 28 x 28, 0 is paper: leave it.",
                                   "--as-is")] = False,
-    picture: Annotated[bool, option("Print what it sees.", "--picture")] = False,
+    picture: Annotated[bool, option("Draw what it sees.", "--picture")] = False,
     as_json: JSON = False,
 ):
     """Read the digit in each picture.
@@ -673,6 +697,15 @@ def evaluate_command(
 
 
 # book/21-command-line.md, "Test it, look at it"
+def check_file(path, *endings):
+    """Refuse, before any work is done, what could not be written at its end."""
+    if endings and path.suffix not in endings:
+        raise ValueError(f"{path}: expected a name ending in {' or '.join(endings)}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise ValueError(f"{path}: expected a file in a folder that exists")
+
+
+# book/21-command-line.md, "Test it, look at it"
 def first_filters(network):
     """The first layer's weights as pictures (n, height, width), of channel 0."""
     layer = network.layers[network.first]
@@ -727,8 +760,11 @@ def show_command(
                                    "for this terminal.", metavar="PNG")] = None,
 ):
     """Say what a checkpoint holds: layers, notes, filters."""
+    if filters not in (None, "-"):
+        check_file(Path(filters), ".png")
     network, notes = load_reader(model)
     facts = describe(model_path(model))
+    pictures = first_filters(network) if filters else None
     print(network)
     print(f"\n{facts['bytes']:,} bytes, content {facts['sha256'][:16]}")
     if facts["optimizer"]:
@@ -736,12 +772,11 @@ def show_command(
     for name, note in notes.items():
         print(f"{name}: {note}")
     if filters == "-":
-        pictures = first_filters(network)
         columns = min(len(pictures), max(1, 40 // (pictures.shape[2] + 1)))
         print("\n" + in_characters(contact_sheet(pictures[:columns], columns)))
     elif filters:
         write_filters(filters, network)
-        print(f"{filters}: {len(first_filters(network))} filters")
+        print(f"{filters}: {len(pictures)} filters")
 
 # book/21-command-line.md, "Train one"
 OPTIMIZERS = {
@@ -771,8 +806,7 @@ def choose_optimizer(name, rate, cosine, decay, network, steps):
         How many it will take in all.
     """
     kind, usual, settings = OPTIMIZERS[name]
-    rate = usual if rate is None else number_between("the learning rate", rate, 0,
-                                                     closed=False)
+    rate = usual if rate is None else rate
     if cosine:
         rate = Cosine(rate, steps, warmup=steps // 20)
     if decay is not None:
@@ -838,12 +872,12 @@ class Reporter:
 
 # book/21-command-line.md, "Train one"
 def check_places(output, csv, checkpoints, resume):
-    """Refuse, before any work is done, what could not be written at its end."""
-    if output.suffix not in (".safetensors", ".json"):
-        raise ValueError(f"{output}: expected a name ending in .safetensors or .json")
-    for path in filter(None, (output, csv)):
-        if not path.parent.is_dir() or path.is_dir():
-            raise ValueError(f"{path}: expected a file in a folder that exists")
+    """Refuse, before any work is done, places that `train` could not write to."""
+    check_file(output, ".safetensors", ".json")
+    if csv:
+        check_file(csv)
+        if csv.resolve() == output.resolve():
+            raise ValueError(f"{csv}: expected another file than the network's")
     if resume and not checkpoints:
         raise typer.BadParameter("--resume needs --checkpoints FOLDER")
     if checkpoints and not resume and any(checkpoints.glob("epoch-*")):
@@ -852,26 +886,46 @@ def check_places(output, csv, checkpoints, resume):
 
 
 # book/21-command-line.md, "Train one"
+def positive(value):
+    """An option's number, unless it is not above 0 or not finite."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+# book/21-command-line.md, "Train one"
+DESCRIBED = Annotated[str, option(
+    "linear, mlp, small, cnn, or a YAML or JSON file that describes one.",
+    "--model", "-m")]
+OUTPUT = Annotated[Path, option("Where the network goes: .safetensors or .json.")]
+RULE = Annotated[Literal[tuple(OPTIMIZERS)], option("The rule for its steps.")]
+RATE = Annotated[float, option(
+    "The highest, with --cosine. If not given, what is usual for the optimizer.",
+    callback=positive)]
+DECAY = Annotated[float, option(
+    "Weight decay, on weights only. If not given, the optimizer's own.", min=0)]
+
+
+# book/21-command-line.md, "Train one"
 @APP.command("train")
 def train_command(
-    model: Annotated[str, option("linear, mlp, small, cnn, or a YAML file.")] = "mlp",
-    output: Annotated[Path, option("The network.")] = Path("model.safetensors"),
+    model: DESCRIBED = "mlp",
+    output: OUTPUT = Path("model.safetensors"),
     epochs: Annotated[int, option("Passes over the digits.", min=1)] = 5,
     batch_size: Annotated[int, option("Digits for one step.", min=1)] = 64,
-    optimizer: Annotated[Literal[tuple(OPTIMIZERS)], option("Rule.")] = "nesterov",
-    learning_rate: Annotated[float, option("Its own, if not given.", min=0)] = None,
-    cosine: Annotated[bool, option("Warm up, then cool down.")] = True,
-    weight_decay: Annotated[float, option("On weights only.", min=0)] = None,
-    augment: Annotated[bool, option("Warp digits a little.", "--augment")] = False,
-    held_back: Annotated[int, option("Digits to watch by.", min=0)] = 5000,
+    optimizer: RULE = "nesterov",
+    learning_rate: RATE = None,
+    cosine: Annotated[bool, option("Warm up, then down along a cosine.")] = True,
+    weight_decay: DECAY = None,
+    augment: Annotated[bool, option("Warp the digits a little.", "--augment")] = False,
+    held_back: Annotated[int, option("Digits only to watch by.", min=0)] = 5000,
     data: DATA = None,
     first: FIRST = None,
-    threads: Annotated[int, option("To share each minibatch.", min=1)] = 1,
+    threads: Annotated[int, option("Workers on each minibatch.", min=1)] = 1,
     seed: Annotated[int, option("For weights, order and warps.", min=0)] = 0,
     checkpoints: Annotated[Path, option("Folder for checkpoints.")] = None,
     every: Annotated[int, option("Epochs between checkpoints.", min=1)] = 1,
-    resume: Annotated[bool, option("Go on from the latest.", "--resume")] = False,
-    csv: Annotated[Path, option("Where to keep the losses.")] = None,
+    resume: Annotated[bool, option("From the latest checkpoint.", "--resume")] = False,
+    csv: Annotated[Path, option("Where to keep each epoch's losses.")] = None,
 ):
     """Train a network on digits, and save it."""
     check_places(output, csv, checkpoints, resume)
@@ -907,9 +961,8 @@ def export_command(
     """Write a network as an ONNX file, for other programs."""
     from nnlib.onnx import export_onnx
 
+    check_file(output, ".onnx")
     network, _ = load_reader(model)
-    if output.suffix != ".onnx":
-        raise ValueError(f"{output}: expected a name ending in .onnx")
     export_onnx(network, output, metadata={"preprocessing": PREPARATION},
                 outputs=tuple(outputs))
     print(f"{output}: {output.stat().st_size:,} bytes")
@@ -963,6 +1016,7 @@ def submit_command(
     message: Annotated[str, option("What Kaggle shall note beside it.")] = "nnlib",
 ):
     """Answer Kaggle's test digits; write, check and maybe hand in the file."""
+    check_file(output)
     network, notes = load_reader(model)
     images, real = competition_digits(data)
     if upload and not real:

@@ -2,16 +2,17 @@
 
 import io
 import json
+import types
 
 import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from course.classroom import codec
+from course.classroom import codec, render
 from course.classroom.codec import Made, Name, Opaque, ProtocolError, Random, Ref
 from course.classroom.exercise import Case
 from course.classroom.judge import judge, same
-from course.classroom.script import Script, call, run
+from course.classroom.script import Script, call, in_words, run
 
 RULES = Case("a", 1, "b", lambda rng: None).rules
 VALUES = [None, True, 3, 2.5, float("nan"), float("-inf"), "text", (1, [2, "x"], {"k": (3,)}), np.float32(1.5),
@@ -117,6 +118,34 @@ def test_a_wrong_result_is_told(answer, message):
     found = verdict(answer, lambda x: x + 0)
     assert found.status == "wrong" and message in found.message
     assert found.seed == 5 and found.smallest_failing_input["argument 1"].tolist() == X.tolist()
+
+
+def test_what_is_expected_is_shown_as_it_is_wanted():
+    found = verdict(lambda x: x + 1, lambda x: (x + 0).astype(float), x=X.astype(np.float32))
+    assert found.expected.dtype == np.float32 and found.got.dtype == np.float32
+    assert "float64" not in render.explain({"why": "w"}, found)[-1]
+
+
+def test_a_report_says_what_was_run():
+    script = (Script().given(w=X).make("layer", "nnlib.dense.Dense", 3, bias=False)
+              .call("layer.forward", Ref("w"), Name("relu"), rng=Random(7), times=2).get("layer.W"))
+    assert in_words(script) == ["layer = Dense(3, bias=False)",
+                                "layer.forward(w, relu, rng=np.random.default_rng(7))   # 2 times", "layer.W"]
+    assert in_words(call("f", X, (1, [2.5]), Made("nnlib.dense.Dense", 3))) == ["f(argument 1, (1, [2.5]), Dense(3))"]
+    assert verdict(lambda x: x + 1, lambda x: x + 0).calls == ("f(argument 1)",)
+    assert verdict(lambda x: x + 0, lambda x: x + 0).calls == ()
+
+
+def test_a_part_of_the_library_that_is_not_written_is_named():
+    module = types.ModuleType("nnlib.dense")
+    exec("def dense_dW(x):\n    raise NotImplementedError", module.__dict__)
+    found = verdict(lambda x: module.dense_dW(x), abs)
+    assert (found.status, found.message) == ("missing", "nnlib.dense.dense_dW, which this calls, is not written yet")
+
+
+def test_hints_on_a_page():
+    assert render.marked_up("*A*: `a < b * c` and 2 * 3 * 4 <b>") == (
+        "<em>A</em>: <code>a &lt; b * c</code> and 2 * 3 * 4 &lt;b&gt;")
 
 
 def test_largest_error_and_its_place():

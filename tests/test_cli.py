@@ -3,10 +3,12 @@
 import importlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +288,15 @@ def test_damaged_pictures_never_raise(name, linear):
     assert all(line.startswith("nnlib: ") for line in lines)
 
 
+def test_an_absurdly_large_picture_is_refused_in_one_line():
+    for side in (12_000, 20_000):       # Pillow warns about the first and refuses the second
+        Image.new("1", (side, side), 1).save("bomb.png")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = run("predict", "bomb.png", "--model", "mlp")
+        assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1 and result.stderr.startswith("nnlib: bomb.png: ")
+
+
 def test_one_bad_file_among_good_ones():
     write(enlarged(TEST[0]), "a.png"), write(np.zeros((30, 30), np.uint8), "blank.png"), write(enlarged(TEST[1]), "c.png")
     result = run("predict", "a.png", "blank.png", "gone.png", ".", "c.png")
@@ -293,7 +304,7 @@ def test_one_bad_file_among_good_ones():
     rows = result.stdout.splitlines()
     assert [(row.split()[0], row.split()[-1]) for row in rows[1:]] == [("7", "a.png"), ("2", "c.png")]
     errors = result.stderr.splitlines()
-    assert errors[0] == "nnlib: blank.png: no ink: nothing in the picture differs from its border"
+    assert errors[0] == "nnlib: blank.png: no ink: nothing in the picture stands out from its border"
     assert errors[1] == "nnlib: gone.png: No such file or directory" and errors[2].startswith("nnlib: .: ")
 
 
@@ -360,13 +371,16 @@ def test_layers_within_layers():
     ("layers: [{Dense: 10}]\ndtype: horse", "horse"),
     ("layers: {Dense: 10}", "expected layers, a list"), ("- Dense: 10", "expected layers, a list"),
     ("layer: [ReLU]", "expected layers, a list"), ("", "expected layers, a list"), ("layers: [ReLU]\nsize: 3", "expected layers, a list"),
-    ("layers: [", "while parsing"), ("\0", "net.yaml: "), ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
+    ("layers: [{Dense: 10},\n", "line 2: .*'<stream end>'"), ("\0", "net.yaml: "), ("layers: [&x {Skip: {layers: [*x]}}]", "layer 1: nested too deep"),
+    ("layers: [{Skip: {layers: ReLU}}]", "layer 1: Skip: expected a list of layers, got 'ReLU'"), ("layers: [{Dense: 10}]\ndtype: null", "None"),
+    ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}, *{x}, *{x}, *{x}, *{x}, *{x}]\n" for x, y in zip("abcdefghi", "bcdefghij")),
+     "expected layers, a list"), ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
 ])
 def test_descriptions_that_are_refused(text, message):
     with pytest.raises(ValueError, match=message) as found:
         described(text)
-    assert str(found.value).startswith("net.yaml: ")
-    assert refused("train", "--model", "net.yaml").startswith("nnlib: net.yaml: ")
+    assert re.match(r"net.yaml(, line \d)?: ", str(found.value))
+    assert refused("train", "--model", "net.yaml") == f"nnlib: {cli.one_line(found.value)}"
     assert not list(Path().glob("*.safetensors"))
 
 
@@ -485,6 +499,14 @@ def test_filters(linear):
     described("layers: [{MaxPool: 2}, {Dense: 10}]")
     save("pooled.json", cli.new_network("net.yaml"))
     assert "expected a first layer with filters" in refused("show", "pooled.json", "--filters", "-")
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(monkeypatch, linear):
+    assert "x.jpg: expected a name ending in .png" in refused("show", linear, "--filters", "x.jpg")
+    assert run("show", linear, "--filters", "no/x.png").stdout == ""
+    monkeypatch.setattr(cli, "load_reader", lambda name: pytest.fail("it has begun"))
+    for line in (["show", "mlp", "--filters", "no/x.png"], ["export", "mlp", "no/x.onnx"], ["submit", "mlp", "--output", "no/s.csv"], ["submit", "mlp", "--output", "."]):
+        assert "expected a file in a folder that exists" in refused(*line)
 
 
 def test_a_filter_of_zeros_is_drawn():
@@ -617,7 +639,8 @@ def test_stride_of_checkpoints():
     (["--csv", "no/where.csv"], "no/where.csv: expected a file in a folder that exists"),
     (["--csv", "."], "expected a file in a folder that exists"),
     (["--first", 50, "--held-back", 50], "expected to hold back fewer than all 50 digits, got 50"),
-    (["--learning-rate", 0], "expected the learning rate in (0, inf), got 0"),
+    (["--csv", "model.safetensors"], "model.safetensors: expected another file than the network's"),
+    (["--weight-decay", "inf"], "inf"),
 ], ids=str)
 def test_what_train_refuses(line, message):
     assert message in refused("train", "--epochs", 1, *line) and not list(Path().iterdir())
@@ -627,8 +650,7 @@ def test_a_run_that_diverges_leaves_nothing_behind():
     save("model.safetensors", Network(Dense(10)).build(784))
     before = Path("model.safetensors").read_bytes()
     described("layers: [{Dense: 20}, {Dense: 20}, {Dense: 10}]")
-    with np.errstate(all="ignore"):
-        line = refused("train", "--model", "net.yaml", "--first", 700, "--held-back", 100, "--optimizer", "sgd", "--learning-rate", 1e9, "--no-cosine")
+    line = refused("train", "--model", "net.yaml", "--first", 700, "--held-back", 100, "--optimizer", "sgd", "--learning-rate", 1e9, "--no-cosine")
     assert "learning rate" in line and Path("model.safetensors").read_bytes() == before
 
 
@@ -637,7 +659,7 @@ def test_a_run_that_diverges_leaves_nothing_behind():
 
 @pytest.mark.parametrize("line", [
     ["dance"], ["predict"], ["train", "--epochs", 0], ["train", "--epochs", "many"], ["train", "--optimizer", "magic"], ["train", "--resume"],
-    ["train", "--learning-rate", -1], ["evaluate", "--first", 0], ["predict", "a.png", "--colour"], ["export", "mlp"], [],
+    ["train", "--learning-rate", -1], ["train", "--learning-rate", 0], ["train", "--learning-rate", "nan"], ["train", "--learning-rate", "inf"], ["evaluate", "--first", 0], ["predict", "a.png", "--colour"], ["export", "mlp"], [],
 ], ids=str)
 def test_a_line_that_is_not_understood_ends_with_2(line):
     result = run(*line)
@@ -671,6 +693,22 @@ def test_a_package_that_is_missing(monkeypatch, linear):
     assert "nnlib.onnx" in refused("export", linear, "x.onnx")
     Path("net.yaml").write_text("layers: [ReLU]")
     assert "this needs the package yaml, which is not installed" in refused("train", "--model", "net.yaml")
+
+
+def test_a_run_that_is_stopped_says_so_and_goes_on(monkeypatch):
+    line = ("train", *QUICK, "--epochs", 3, "--checkpoints", "run")
+    keep = Checkpoints.save
+
+    def stop(self, run):
+        keep(self, run)
+        if len(run.rows) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", stop)
+    result = run(*line)
+    assert result.exit_code == 130 and result.stderr.splitlines()[-1] == "nnlib: stopped" and not Path("model.safetensors").exists()
+    monkeypatch.setattr(Checkpoints, "save", keep)
+    assert run(*line, "--resume").stderr.startswith("going on after epoch 2\n")
 
 
 def test_our_own_mistakes_are_not_hidden(monkeypatch):

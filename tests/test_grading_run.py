@@ -13,6 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from grading_class import CHAPTER, QUICK, cell, grade_or_skip, hand_in, notebook
 
+from course.classroom.exercise import case_seed
 from course.classroom.handout import handout
 from course.classroom.sheets import load
 from course.environment import ROOT
@@ -20,6 +21,7 @@ from course.errors import Refusal
 from course.grading import autograder, bench, levels, reports
 from course.grading.grade import Options, grade
 from course.grading.levels import Limits, Protection, Unprotected
+from course.grading.submissions import collect
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,42 @@ def test_tables(graded):
     assert list(canvas.columns[:5]) == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
     assert canvas["Student"][0].strip() == "Points Possible"
     assert canvas[CHAPTER][0] == sum(r["possible"] for (student, _), r in rows.items() if student == "anna")
+
+
+def test_every_case_has_the_seed_that_draws_it_again(graded, tasks, mutant):
+    submissions, out, _ = graded
+    table = pd.read_csv(out / "cases.csv")
+    assert len(table) == sum(len(t.exercise.cases) for t in tasks.values()) * 3
+    row = table[(table.student == "bert") & (table.case == mutant.killed_by) & (table.exercise == "softmax")].iloc[0]
+    assert row.hidden and row.status == "wrong" and "nan" in row.message
+    case = tasks["softmax"].exercise.case(mutant.killed_by)
+    assert row.seed == case_seed(tasks["softmax"].exercise, case, "")
+
+
+def test_feedback_says_once_what_is_true_of_all_cases(graded):
+    page = (graded[1] / "feedback" / "_HYPERLINK_1_.html").read_text(encoding="utf-8")
+    assert page.count("missing: not written yet") == 1 and "columns sum to one" not in page
+
+
+def test_a_dead_runs_files_are_removed_and_a_living_ones_are_not(tmp_path):
+    for name in ("dead", "living"):
+        (tmp_path / f"{bench.PREFIX}{name}").mkdir()
+        (tmp_path / f"{bench.PREFIX}{name}" / bench.LOCK).touch()
+    (tmp_path / f"{bench.PREFIX}starting").mkdir()
+    (tmp_path / "thesis").mkdir()
+    with bench.take_lock(tmp_path / f"{bench.PREFIX}living" / bench.LOCK):
+        bench.sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{bench.PREFIX}living", f"{bench.PREFIX}starting", "thesis"]
+
+
+@pytest.mark.parametrize("name", ["03-activations", "03-activations (1)", "03-activations-2", "03-activations(3)",
+                                  "ada_12_345_03-activations-1", "ada_03-Activations"])
+def test_a_notebook_is_found_whatever_a_browser_made_of_its_name(tmp_path, name):
+    place = tmp_path if name.startswith("ada") else tmp_path / "ada"
+    place.mkdir(exist_ok=True)
+    (place / f"{name}.ipynb").write_bytes(notebook())
+    (notebooks,) = collect(tmp_path).values()
+    assert list(notebooks) == [CHAPTER]
 
 
 def test_tables_hold_no_formulas(tmp_path):
@@ -193,7 +231,7 @@ def test_without_a_lock_nothing_is_run_unless_trusted(monkeypatch):
 def test_an_unknown_engine_is_refused(tmp_path):
     hand_in(tmp_path / "class", "anna", notebook())
     with pytest.raises((Refusal, Unprotected), match="expected local or dask|fork|locked"):
-        grade(ROOT, Options(tmp_path / "class", tmp_path / "out", engine="spark"), say=lambda line: None)
+        grade(ROOT, Options(tmp_path / "class", tmp_path / "out", chapter=3, engine="spark"), say=lambda line: None)
 
 
 def test_archive_for_gradescope(tmp_path):

@@ -25,7 +25,7 @@ const Prepare = (() => {
     const darkInk = paper > (smallest(pixels) + largest(pixels)) / 2;
     const ink = pixels.map((value) => Math.max((darkInk ? paper - value : value - paper) - 2 * unevenness, 0));
     const most = largest(ink);
-    if (most === 0) throw new Error("no ink: nothing in the picture differs from its border");
+    if (most === 0) throw new Error("no ink: nothing in the picture stands out from its border");
     return {height, width, pixels: ink.map((value) => value / most)};
   }
 

@@ -6,6 +6,7 @@ import nbformat
 
 from course.classroom.plain import BIBLIOGRAPHY, labels
 from course.classroom.render import points
+from course.inline import matches, pattern
 from course.outputs import blank_notebook
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -56,14 +57,14 @@ def for_jupyter(cells, book):
 
 
 def fill_numbers(root, notebook, chapter):
-    """Take the text with its inline numbers from the executed chapter, where that is this chapter's."""
+    """Take the text with its inline numbers from the executed chapter, cell by cell, where it says the same."""
     path = root / "book" / "notebooks" / f"{chapter.name}.ipynb"
     woven = nbformat.read(path, as_version=4).cells if path.exists() else []
-    if [c.source for c in woven if c.cell_type == "code"] != [c.source for c in chapter.code]:
-        return
-    for made, done in zip(notebook.cells, woven):
-        if made.cell_type == "markdown" == done.cell_type:
-            made.source = done.source
+    done = [cell.source for cell in woven if cell.cell_type == "markdown"]
+    for made in notebook.cells:
+        if made.cell_type == "markdown" and matches(made.source):
+            filled = pattern(made.source)
+            made.source = next((text for text in done if filled.fullmatch(text)), made.source)
 
 
 def exercise_cells(task, made, solved):

@@ -7,6 +7,7 @@ class more than it costs us to look.
 import ast
 import json
 import re
+from functools import lru_cache
 
 from course.classroom.sheets import refuse, reference, solution_lines
 from course.errors import Refusal
@@ -98,7 +99,7 @@ def leaks(folder, sheets, trials):
         if path.suffix == ".ipynb" and any(c.get("outputs") for c in json.loads(path.read_bytes())["cells"]):
             yield f"{place}: a cell still has its output"
     flat = {p: squeeze(text) for p, text in texts.items() if p.relative_to(folder).parts[0] != "course"}
-    said_anyway = commonplaces(sheets)
+    said_anyway = commonplaces(tuple(sheets))
     for sheet in sheets:
         for task in sheet.tasks:
             for line in sorted(set(solution_lines(task.solution)) - said_anyway):
@@ -107,6 +108,7 @@ def leaks(folder, sheets, trials):
         yield from case_leaks(folder, texts, trial)
 
 
+@lru_cache(2)
 def commonplaces(sheets):
     """Lines of the library outside of all exercises: students get these definitions whole, so they tell nothing new."""
     exercised = {(task.cell.source, task.module.name) for sheet in sheets for task in sheet.tasks if task.cell}
