@@ -19,8 +19,8 @@ from nnlib.training import evaluate
 
 FOLDER = Path(__file__).parents[1] / "nnlib" / "pretrained"
 RECIPES = {
-    "mlp": Recipe("784-256-128-10", dense_layers((256, 128), ReLU, he_normal), 40, 64, nesterov, augment=Augmentation()),
-    "cnn": seeing("16-32-64 filters", 24, Augmentation()),
+    "mlp": Recipe("784-256-128-10", dense_layers((256, 128), ReLU, he_normal), 30, 64, nesterov, augment=Augmentation()),
+    "cnn": seeing("16-32-64 filters", 14, Augmentation()),
 }
 
 

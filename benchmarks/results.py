@@ -104,8 +104,8 @@ TABLES = {
         Recipe("784-256-64-10 sigmoid, plain SGD 0.2", dense_layers((256, 64), Sigmoid, glorot_uniform), 15, 128, plain(0.2)),
     ),
     "cnn": (
-        seeing("convolutional network, 16-32-64", 6),
-        seeing("convolutional network, 16-32-64, augmented", 20, Augmentation()),
+        seeing("convolutional network, 16-32-64", 5),
+        seeing("convolutional network, 16-32-64, augmented", 14, Augmentation()),
     ),
 }
 

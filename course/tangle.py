@@ -5,6 +5,7 @@ import builtins
 import os
 import symtable
 import sys
+import threading
 import tomllib
 from dataclasses import dataclass
 from itertools import groupby
@@ -267,6 +268,6 @@ def read(path):
 
 def write_atomically(path, data):
     """Write under another name, then rename: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(data)
     os.replace(temporary, path)

@@ -12,7 +12,7 @@ from pathlib import Path
 PARTS = ("course/**/*.py", "course/**/*.html", "reference/**/*.py", "exercises/*.py", "book/[0-9][0-9]-*.md",
          "pyproject.toml")
 PACKAGES = ("numpy", "jupytext", "nbformat", "pyyaml", "typer", "jinja2", "threadpoolctl", "tqdm", "pandas",
-            "matplotlib", "pyseccomp")
+            "matplotlib", "pyseccomp", "onnx", "onnxruntime", "rich", "pillow")
 SETUP = """#!/bin/sh
 # Needs: Ubuntu 22.04 or newer, a package registry for apt and pip. Runs once, when the image is built.
 set -e

@@ -17,6 +17,7 @@ from course.grading.bench import verdict_of
 from course.tangle import write_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
+PAPER = "#fcfbf8"  # of the pages, in light
 ODD = ("unreadable", "crashed", "out-of-memory", "timeout")
 
 
@@ -184,8 +185,9 @@ def draw(path, mistakes, most=25):
     except ImportError:
         return False
     shown = mistakes[:most][::-1]
-    figure = Figure(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained", facecolor=PAPER)
     axes = figure.subplots()
+    axes.set_facecolor(PAPER)
     bars = axes.barh([f"{m['exercise']}: {m['mistake']}" for m in shown], [m["students"] for m in shown], color="#0072b2")
     axes.bar_label(bars, padding=3)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
