@@ -597,7 +597,7 @@ def answer_row(path, p):
 def predict_command(
     files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, BMP, or 784 bytes.")],
     model: MODEL = "cnn",
-    as_is: Annotated[bool, option("It is 28 x 28, 0 is paper: leave it.",
+    as_is: Annotated[bool, option("Take 28 x 28 pixels, 0 for paper, unchanged.",
                                   "--as-is")] = False,
     picture: Annotated[bool, option("Draw what it sees.", "--picture")] = False,
     as_json: JSON = False,
@@ -843,7 +843,7 @@ class Reporter:
         self.epochs, self.keeper, self.every = epochs, keeper, every
         self.console = Console(stderr=True)
         self.bar = Progress(console=self.console, transient=True,
-                            disable=not self.console.is_terminal)
+                            disable=not self.console.is_interactive)
         self.task = self.bar.add_task("training", total=epochs)
 
     def say(self, text):
