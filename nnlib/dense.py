@@ -198,9 +198,9 @@ def expect_shape(owner, name, shape, expected):
     expected : tuple
         For each axis a number, or a word for any size but 0: (784, "batch").
     """
-    fits = len(shape) == len(expected) and all(
-        size > 0 if isinstance(want, str) else size == want
-        for size, want in zip(shape, expected))
+    fits = len(shape) == len(expected)
+    for size, want in zip(shape, expected):
+        fits = fits and (size == want or size > 0 and isinstance(want, str))
     if not fits:
         wanted = str(tuple(expected)).replace("'", "")
         raise ShapeError(f"{owner}: expected {name} shaped {wanted}, "

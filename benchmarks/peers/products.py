@@ -15,6 +15,7 @@ class Peer:
         self.rng = rng
         self.products = list(self.shapes(model))
         self.arrays = [self.product(*shape) for shape in self.products]
+        self.inputs = []                                    # of `predict`, made when its batch size is known
         self.steps, self.batch = -(-model.images // model.batch), model.batch
 
     @staticmethod
@@ -50,12 +51,10 @@ class Peer:
 
     def predict(self, images):
         """The products of a forward pass."""
-        for (W, x, *_), (rows, depth, places) in zip(self.arrays, self.products):
-            width = places * len(images)
-            if x.shape[1] < width:
-                self.arrays = [self.product(*shape, len(images)) for shape in self.products]
-                return self.predict(images)
-            W @ x[:, :width]
+        if not self.inputs or self.inputs[-1].shape[1] < len(images):
+            self.inputs = [self.rng.random((depth, places * len(images)), np.float32) for _, depth, places in self.products]
+        for (W, *_), x, (_, _, places) in zip(self.arrays, self.inputs, self.products):
+            W @ x[:, :places * len(images)]
 
     @staticmethod
     def versions():
