@@ -99,7 +99,7 @@ def band_sizes(channels, filters, size, batch=64):
     """Rows (megabytes of a band) for a forward and backward pass of a layer of 3x3 kernels."""
     rng = np.random.default_rng(0)
     layer = Convolution(filters, 3)
-    with pretended_tile(None):                          # columns, not tiles: it is their bands that are measured
+    with pretend(tile=None, rows=False):                # im2col's columns: it is their bands that are measured
         out = layer.build((channels, size, size))
     layer.allocate().initialize(rng)
     x, dz = rng.random((channels, size, size, batch), np.float32), rng.random((*out, batch), np.float32)
@@ -117,39 +117,51 @@ def band_sizes(channels, filters, size, batch=64):
                 for rows, times in found.items())
 
 
-def tiles_or_columns(batch=64):
-    """Rows for a forward and a backward pass of five layers of 3x3 kernels, the two ways in turns."""
+def two_ways(way, shapes, padding, batch=64):
+    """Rows for a forward and a backward pass of layers of 3x3 kernels: im2col's way and another, in turns."""
     rng = np.random.default_rng(0)
-    for channels, filters, size in ((8, 16, 14), (16, 32, 26), (32, 64, 26), (64, 64, 14), (128, 128, 8)):
-        layers = {"im2col": Convolution(filters, 3), "tiles": Convolution(filters, 3)}
-        x, found = rng.random((channels, size, size, batch), np.float32), {"im2col": [], "tiles": []}
-        for way, layer in layers.items():
-            with pretended_tile(None if way == "im2col" else 4 if size != 8 else 3):
-                out = layer.build((channels, size, size))
-            layer.allocate().initialize(rng)
-        dz = rng.random((*out, batch), np.float32)
+    for channels, filters, size in shapes:
+        layers, found = {}, {"im2col": [], way: []}
+        for name in found:
+            with pretend(tile=None if name != "tiles" else 4 if size != 8 else 3, rows=name == "rows"):
+                layers[name] = Convolution(filters, 3, padding=padding)
+                out = layers[name].build((channels, size, size))
+            layers[name].allocate().initialize(rng)
+        x, dz = rng.random((channels, size, size, batch), np.float32), rng.random((*out, batch), np.float32)
         for _ in range(2 * ROUNDS):
-            for way, layer in layers.items():
+            for name, layer in layers.items():
                 start = time.perf_counter()
                 layer.forward(x)
-                layer.backward(dz)
-                found[way].append((time.perf_counter() - start) * 1e3)
-        for way, times in found.items():
-            yield f"{channels} to {filters}, {size - 2}×{size - 2}", way, statistics.median(times)
+                layer.backward(dz, need_dx=channels > 1)
+                found[name].append((time.perf_counter() - start) * 1e3)
+        for name, times in found.items():
+            yield f"{channels} to {filters}, {out[1]}×{out[2]}", name, statistics.median(times)
+
+
+def rows_or_columns():
+    """Small layers, of networks whose first layer computes no dx."""
+    yield from two_ways("rows", ((1, 8, 28), (1, 32, 28), (8, 16, 14), (16, 32, 14), (32, 32, 14)), padding=1)
+
+
+def tiles_or_columns():
+    """Layers with more channels."""
+    yield from two_ways("tiles", ((8, 16, 14), (16, 32, 26), (32, 64, 26), (64, 64, 14), (128, 128, 8)), padding=0)
 
 
 @contextlib.contextmanager
-def pretended_tile(tile):
-    """Layers built inside use this tile, whatever they would have chosen."""
-    kept, module.winograd_tile = module.winograd_tile, lambda *_: tile
+def pretend(tile, rows):
+    """Layers built inside use this tile, and share rows or not, whatever they would have chosen."""
+    kept = module.winograd_tile, module.shares_rows
+    module.winograd_tile, module.shares_rows = lambda *_: tile, lambda *_: rows
     yield
-    module.winograd_tile = kept
+    module.winograd_tile, module.shares_rows = kept
 
 
 def main():
     """Measure, print, and write book/results/convolution.csv."""
     with threadpool_limits(1, "blas"):
-        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26), *tiles_or_columns()
+        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26), \
+            *rows_or_columns(), *tiles_or_columns()
     rows = [(part, what, f"{ms:.3g}") for part, what, ms in found]
     write_table(FILE, ["part", "what", "milliseconds"], rows, command="python -m benchmarks.convolution",
                 BLAS=f"{blas()}, one thread, NumPy {np.__version__}")

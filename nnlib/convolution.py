@@ -31,6 +31,16 @@ __all__ = [
     "convolution_dW",
     "col2im",
     "convolution_dx",
+    "unroll_across",
+    "SMALL_PRODUCT",
+    "FEW_WEIGHTS",
+    "pieces_of_row",
+    "row_pieces",
+    "row_columns",
+    "row_convolution",
+    "row_convolution_dW",
+    "row_convolution_dx",
+    "shares_rows",
     "POINTS",
     "powers",
     "winograd_matrices",
@@ -236,14 +246,13 @@ def pad_image(x, padding, workspace=fresh, name="padded"):
     ndarray, shape (channels, top + height + bottom, left + width + right, batch)
         In C order. x itself if nothing is added and it is in that order already.
     """
-    shape = padded_shape(x.shape, padding)
+    shape, ((top, _), (left, _)) = padded_shape(x.shape, padding), padding
     if shape == x.shape and x.flags.c_contiguous:
         return x
     padded = workspace(name, shape, x.dtype)
-    (top, bottom), (left, right) = padding
-    padded[:, :top] = padded[:, shape[1] - bottom:] = 0
-    padded[:, :, :left] = padded[:, :, shape[2] - right:] = 0
-    crop(padded, padding)[...] = x
+    below, beyond = top + x.shape[1], left + x.shape[2]
+    padded[:, :top] = padded[:, below:] = padded[:, :, :left] = padded[:, :, beyond:] = 0
+    padded[:, top:below, left:beyond] = x
     return padded
 
 
@@ -501,6 +510,159 @@ def convolution_dx(dz, W, x_shape, stride=1, padding=0, dilation=1, groups=1,
         col2im(columns, shape, g.stride, g.dilation, rows, dx)
     return crop(dx, g.padding)
 
+
+# book/10-convolution.md, "Fewer copies"
+def unroll_across(x, dilation, out):
+    """For each image row, each column of the kernel: the pixels that it meets.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+        Padded already.
+    dilation : int
+    out : ndarray, shape (height, channels, kw, out_width, batch)
+        Filled and returned.
+    """
+    rows, places = x.swapaxes(0, 1), out.shape[3]
+    for j in range(out.shape[2]):
+        out[:, :, j] = rows[:, :, j * dilation : j * dilation + places]
+    return out
+
+# book/10-convolution.md, "Fewer copies"
+SMALL_PRODUCT = 1_000_000
+FEW_WEIGHTS = 2_048
+
+
+# book/10-convolution.md, "Fewer copies"
+def pieces_of_row(numbers, width, batch):
+    """Into how few equal parts to cut a row of places, so that each is a small product.
+
+    One multiplication for each of `numbers` weights, each place and each sample. Parts
+    of fewer than 256 columns are not worth it: then one.
+    """
+    for pieces in range(1, width * batch // 256 + 1):
+        columns = width // pieces * batch
+        if width % pieces == 0 and numbers * columns <= SMALL_PRODUCT:
+            return pieces
+    return 1
+
+
+# book/10-convolution.md, "Fewer copies"
+def row_pieces(z, rows, pieces):
+    """A view of some rows of places: (rows, pieces, filters, places and batch)."""
+    filters, _, width, batch = z.shape
+    some = z[:, slice(*rows)].reshape(filters, -1, pieces, width // pieces * batch)
+    return some.transpose(1, 2, 0, 3)
+
+
+# book/10-convolution.md, "Fewer copies"
+def row_columns(x, g, pieces, workspace=fresh):
+    """The columns of whole rows of places, in bands, with the kernel unrolled across
+    only: neighbouring rows share what they have in common.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+        Padded already.
+    g : Geometry
+        Of stride 1, and without dilation downwards.
+    pieces : int
+        Divides the places of a row.
+    workspace : callable (name, shape, dtype) -> ndarray
+
+    Yields
+    ------
+    rows : (int, int)
+        The first output row, and the one after the last.
+    stack : ndarray, shape (rows, pieces, kh * channels * kw, places and batch)
+        A view whose rows overlap in memory, for reading only.
+    """
+    (channels, *_, batch), (kh, kw), (height, width) = x.shape, g.kernel, g.out
+    line = width * batch * x.itemsize
+    step = max(1, BAND_BYTES // (channels * kw * line) - kh + 1)
+    step = -(-height // -(-height // step))             # bands about equally large
+    room = workspace("columns", (step + kh - 1, channels, kw, width, batch), x.dtype)
+    strides = channels * kw * line, line // pieces, line, x.itemsize
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        unroll_across(x[:, start:stop + kh - 1], g.dilation[1], room[:stop - start + kh - 1])
+        shape = stop - start, pieces, kh * channels * kw, width // pieces * batch
+        yield (start, stop), np.ndarray(shape, x.dtype, room, strides=strides)
+
+
+# book/10-convolution.md, "Fewer copies"
+def row_convolution(x, W, b, g, workspace=fresh):
+    """`convolution` of padded images with stride 1, without groups or dilation
+    downwards, in kw copies instead of kh * kw.
+
+    Parameters
+    ----------
+    x, W, b, workspace
+        As for `convolution`.
+    g : Geometry
+        Its padding is not looked at.
+
+    Returns
+    -------
+    ndarray, shape (filters, out_height, out_width, batch)
+    """
+    z = workspace("z", (len(W), *g.out, x.shape[3]), x.dtype)
+    pieces = pieces_of_row(W.size, g.out[1], x.shape[3])
+    W = W.swapaxes(1, 2).reshape(len(W), -1)
+    for rows, stack in row_columns(x, g, pieces, workspace):
+        np.matmul(W, stack, out=row_pieces(z, rows, pieces))
+        if b is not None:
+            band = z[:, slice(*rows)]
+            band += b[:, :, None, None]
+    return z
+
+
+# book/10-convolution.md, "Fewer copies"
+def row_convolution_dW(dz, x, g, out=None, workspace=fresh):
+    """The filters' gradient of `row_convolution`: (filters, channels, kh, kw)."""
+    (kh, kw), numbers = g.kernel, len(dz) * len(x) * math.prod(g.kernel)
+    pieces, dW = pieces_of_row(numbers, g.out[1], x.shape[3]), 0.0
+    for rows, stack in row_columns(x, g, pieces, workspace):
+        band = row_pieces(dz, rows, pieces)
+        dW += np.matmul(band, stack.swapaxes(2, 3)).sum(axis=(0, 1))
+    dW = dW.reshape(len(dz), kh, len(x), kw).swapaxes(1, 2)
+    return np.ascontiguousarray(dW) if out is None else np.positive(dW, out=out)
+
+
+# book/10-convolution.md, "Fewer copies"
+def row_convolution_dx(dz, W, x_shape, g, workspace=fresh):
+    """The input's gradient for stride 1, and at most d * (k - 1) zeros on any side.
+
+    Parameters
+    ----------
+    dz, W, workspace
+        As for `convolution_dx`.
+    x_shape : tuple of int
+        Of the images without padding.
+    g : Geometry
+
+    Returns
+    -------
+    ndarray, shape x_shape
+    """
+    spans = [d * (k - 1) for k, d in zip(g.kernel, g.dilation)]
+    zeros = [(span - p, span - q) for span, (p, q) in zip(spans, g.padding)]
+    dz = pad_image(dz, zeros, workspace, "surrounded dz")
+    turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)
+    return row_convolution(dz, turned, None, g._replace(out=x_shape[1:3]),
+                           lambda name, *rest: workspace(f"back {name}", *rest))
+
+
+# book/10-convolution.md, "Fewer copies"
+def shares_rows(g, channels, filters, groups=1):
+    """Whether to unroll the kernel across only: where it moves by one pixel, without
+    dilation downwards, and with weights so few that copying counts."""
+    spans = [d * (k - 1) for k, d in zip(g.kernel, g.dilation)]
+    inside = all(max(zeros) <= span for zeros, span in zip(g.padding, spans))
+    few = filters * channels * math.prod(g.kernel) <= FEW_WEIGHTS
+    plain = groups == 1 and g.stride == (1, 1) and g.dilation[0] == 1
+    return plain and inside and few
+
 # book/10-convolution.md, "Fewer multiplications"
 POINTS = 0, 3 / 4, -3 / 4, 3 / 2, -3 / 2
 
@@ -583,7 +745,7 @@ def transform_upstream(dz, tile, rows, A, workspace):
 
 
 # book/10-convolution.md, "Fewer multiplications"
-def winograd_dW(dz, x, kernel=3, tile=4, out=None, workspace=fresh):
+def winograd_dW(dz, x, tile=4, out=None, workspace=fresh):
     """The filters' gradient of `winograd`: (filters, channels, 3, 3)."""
     A, G, B = winograd_matrices(tile, x.dtype)
     g, shape = geometry(x.shape[1:3], tile + 2, tile), (len(B), len(x), len(dz))
@@ -600,19 +762,19 @@ def winograd_dW(dz, x, kernel=3, tile=4, out=None, workspace=fresh):
 
 
 # book/10-convolution.md, "Fewer multiplications"
-def winograd_dx(dz, W, x_shape, tile=4, workspace=fresh):
-    """The input's gradient of `winograd`, shaped x_shape."""
-    A, G, B = winograd_matrices(tile, dz.dtype)
-    U, g = transform_filters(W, G), geometry(x_shape[1:3], tile + 2, tile)
-    dx = workspace("dx", x_shape, dz.dtype)
+def winograd_dx(dz, W, x_shape, padding=((0, 0), (0, 0)), tile=4, workspace=fresh):
+    """The input's gradient of `winograd` on images with this padding: x_shape."""
+    shape, (A, G, B) = padded_shape(x_shape, padding), winograd_matrices(tile, dz.dtype)
+    U, g = transform_filters(W, G), geometry(shape[1:3], tile + 2, tile)
+    dx = workspace("dx", shape, dz.dtype)
     dx[...] = 0
-    for rows, tiles in bands(x_shape, g, dz.dtype, workspace):
+    for rows, tiles in bands(shape, g, dz.dtype, workspace):
         M = transform_upstream(dz, tile, rows, A, workspace)
         V = workspace("V", (x_shape[0], len(B), M.shape[2]), dz.dtype)
         np.matmul(U.swapaxes(1, 2), M.swapaxes(0, 1), out=V.swapaxes(0, 1))
         np.matmul(B.T, V, out=tiles.reshape(V.shape))
-        col2im(tiles, x_shape, tile, 1, rows, dx)
-    return dx
+        col2im(tiles, shape, tile, 1, rows, dx)
+    return crop(dx, padding)
 
 
 # book/10-convolution.md, "Fewer multiplications"
@@ -627,14 +789,37 @@ def winograd_tile(g, channels, filters, groups=1):
 
 # book/10-convolution.md, "Fewer multiplications"
 def choose_arithmetic(g, channels, filters, groups=1):
-    """The three functions a layer should use, their settings for images padded already,
-    and how many rows and columns of places to add, for whole tiles."""
-    tile = winograd_tile(g, channels, filters, groups)
-    if tile is None:
-        functions = convolution, convolution_dW, convolution_dx
-        return functions, (g.stride, 0, g.dilation, groups), ((0, 0), (0, 0))
-    rest = tuple((0, -n % tile) for n in g.out)
-    return (winograd, winograd_dW, winograd_dx), (tile,), rest
+    """What a layer should use.
+
+    Parameters
+    ----------
+    g : Geometry
+    channels, filters, groups : int
+
+    Returns
+    -------
+    functions : sequence of callable
+        With all settings filled in: forward(x, W, b), with x padded already; dW(dz, x),
+        likewise; dx(dz, W, x_shape), of images without padding. Each also takes
+        `workspace`, the second also `out`.
+    padding, rest : ((top, bottom), (left, right))
+        Zeros for x; and rows and columns of places more than wanted, for whole tiles.
+    """
+    tile, set_up = winograd_tile(g, channels, filters, groups), functools.partial
+    rest = tuple((0, -n % tile) for n in g.out) if tile else ((0, 0), (0, 0))
+    padding = np.add(g.padding, rest).tolist()
+    if tile:
+        functions = (set_up(winograd, tile=tile), set_up(winograd_dW, tile=tile),
+                     set_up(winograd_dx, tile=tile, padding=padding))
+    elif shares_rows(g, channels, filters, groups):
+        functions = [set_up(f, g=g) for f in
+                     (row_convolution, row_convolution_dW, row_convolution_dx)]
+    else:
+        moves = {"stride": g.stride, "dilation": g.dilation, "groups": groups}
+        functions = (set_up(convolution, **moves),
+                     set_up(convolution_dW, kernel=g.kernel, **moves),
+                     set_up(convolution_dx, padding=padding, **moves))
+    return functions, padding, rest
 
 
 # book/10-convolution.md, "The layer"
@@ -656,9 +841,8 @@ def plan_filters(layer, input_shape):
     layer.sample_shape, (channels, *size) = tuple(input_shape), input_shape
     expect_groups(channels, layer.filters, channels // layer.groups, layer.groups)
     g = layer.geometry = geometry(size, layer.kernel, *layer.settings)
-    layer.functions, layer.moves, layer.rest = choose_arithmetic(
+    layer.functions, layer.padding, layer.rest = choose_arithmetic(
         g, channels, layer.filters, layer.groups)
-    layer.padding = np.add(g.padding, layer.rest).tolist()
     return layer.filters, channels // layer.groups, *layer.kernel
 
 
@@ -724,7 +908,7 @@ class Convolution(Layer):
         x = np.asarray(x, self.W.dtype)
         expect_shape("Convolution", "x", x.shape, (*self.sample_shape, "batch"))
         self.x = pad_image(x, self.padding, self.workspace)
-        z = self.functions[0](self.x, self.W, self.b, *self.moves, self.workspace)
+        z = self.functions[0](self.x, self.W, self.b, workspace=self.workspace)
         return crop(z, self.rest)
 
     def backward(self, dz, need_dx=True):
@@ -735,7 +919,7 @@ class Convolution(Layer):
         if self.bias:
             dense_db(dz.reshape(self.filters, -1), out=self.db)
         dz, (_, dW, dx) = pad_image(dz, self.rest, self.workspace, "dz"), self.functions
-        dW(dz, self.x, self.kernel, *self.moves, self.dW, self.workspace)
+        dW(dz, self.x, out=self.dW, workspace=self.workspace)
         if need_dx:
-            dx = dx(dz, self.W, self.x.shape, *self.moves, self.workspace)
-            return crop(dx, self.padding)
+            shape = *self.sample_shape, dz.shape[3]
+            return dx(dz, self.W, shape, workspace=self.workspace)

@@ -137,7 +137,6 @@ def fold_windows(combine, start, x, settings, out=None):
     -------
     ndarray, shape (channels, rows of windows, columns of windows, batch)
     """
-    x = float_images(x)
     counts, places = window_places(x.shape[1:3], *settings)
     y = np.empty((len(x), *counts, x.shape[3]), x.dtype) if out is None else out
     if len(places) == 1 or settings[2] != (0, 0):
@@ -179,7 +178,7 @@ def max_pool(x, size=2, stride=None, padding=0, out=None):
         batch, a window that does not fit.
     """
     settings = pool_settings(size, stride, padding)
-    return fold_windows(np.maximum, -np.inf, x, settings, out)
+    return fold_windows(np.maximum, -np.inf, float_images(x), settings, out)
 
 
 # book/11-pooling.md, "Two poolings, one fold"
@@ -224,8 +223,9 @@ def average_pool(x, size=2, stride=None, padding=0, out=None):
         As `max_pool` does.
     """
     settings = pool_settings(size, stride, padding)
+    x = float_images(x)
     y = fold_windows(np.add, 0.0, x, settings, out)
-    return np.multiply(y, window_shares(np.shape(x)[1:3], *settings), out=y)
+    return np.multiply(y, window_shares(x.shape[1:3], *settings), out=y)
 
 
 # book/11-pooling.md, "Ties"
@@ -366,7 +366,8 @@ class Pool(Layer):
 
     def __init__(self, size, stride=None, padding=0):
         super().__init__()
-        self.size, self.stride, self.padding = pool_settings(size, stride, padding)
+        self.settings = pool_settings(size, stride, padding)
+        self.size, self.stride, self.padding = self.settings
 
     def config(self):
         """The settings, in values that JSON knows."""
@@ -376,17 +377,17 @@ class Pool(Layer):
     def build(self, input_shape):
         words = ("channels", "height", "width")
         expect_shape(type(self).__name__, "one sample", input_shape, words)
-        settings = self.size, self.stride, self.padding
-        counts, _ = window_places(tuple(input_shape[1:]), *settings)
+        counts, _ = window_places(tuple(input_shape[1:]), *self.settings)
         return (input_shape[0], *counts)
 
     def take(self, x):
-        """Check a batch, keep it, make room: what `forward` hands on."""
+        """Check a batch, keep it, make room for its result, self.y."""
         self.x = None
         x = float_images(x)
-        shape = (*self.build(x.shape[:3]), x.shape[3])
+        counts, _ = window_places(x.shape[1:3], *self.settings)
+        shape = len(x), *counts, x.shape[3]
         self.x, self.y = x, self.workspace("y", shape, x.dtype)
-        return x, self.size, self.stride, self.padding, self.y
+        return x
 
     def take_back(self, dy):
         """Check an upstream gradient; return it and the rest of `backward`'s needs."""
@@ -395,7 +396,7 @@ class Pool(Layer):
         dy = np.asarray(dy, self.x.dtype)
         expect_shape(type(self).__name__, "dy", dy.shape, self.y.shape)
         dx = self.workspace("dx", self.x.shape, dy.dtype)
-        return dy, (self.size, self.stride, self.padding, dx)
+        return dy, (*self.settings, dx)
 
 
 # book/11-pooling.md, "As layers"
@@ -403,7 +404,7 @@ class MaxPool(Pool):
     """The largest pixel of every window; see `Pool` and `max_pool`."""
 
     def forward(self, x, training=False):
-        return max_pool(*self.take(x))
+        return fold_windows(np.maximum, -np.inf, self.take(x), self.settings, self.y)
 
     def backward(self, dy, need_dx=True):
         dy, rest = self.take_back(dy)
@@ -417,7 +418,7 @@ class AveragePool(Pool):
     """The mean of every window; see `Pool` and `average_pool`."""
 
     def forward(self, x, training=False):
-        return average_pool(*self.take(x))
+        return average_pool(self.take(x), *self.settings, self.y)
 
     def backward(self, dy, need_dx=True):
         dy, rest = self.take_back(dy)

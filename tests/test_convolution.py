@@ -15,7 +15,7 @@ from nnlib import convolution as module
 from nnlib.activations import ReLU
 from nnlib.convolution import (
     POINTS, Convolution, col2im, convolution, convolution_dW, convolution_dx, geometry, im2col, output_size, pad_image,
-    same_padding, winograd, winograd_dW, winograd_dx, winograd_tile,
+    pieces_of_row, row_convolution, row_convolution_dx, same_padding, shares_rows, winograd, winograd_dW, winograd_dx, winograd_tile,
 )
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, ShapeError
@@ -215,8 +215,8 @@ def test_a_wrong_gradient_is_noticed():
 
 def test_the_first_layer_computes_no_dx(monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "convolution_dx",
-                        lambda *arguments: asked.append(1) or convolution_dx(*arguments))
+    monkeypatch.setattr(module, "row_convolution_dx",
+                        lambda *arguments, **others: asked.append(1) or row_convolution_dx(*arguments, **others))
     network = Network(Convolution(2, 3), ReLU(), Convolution(2, 3)).build((6, 6))
     network.backward(np.ones_like(network.forward(np.ones((6, 6, 2)))))
     assert asked == [1]
@@ -347,10 +347,11 @@ def test_two_threads_find_the_gradient_of_one():
 
 
 def test_the_columns_of_a_band_stay_small():
-    layer = Convolution(4, 3)
-    layer.build((8, 40, 40))
-    layer.allocate().forward(np.zeros((8, 40, 40, 16), np.float32))
-    assert layer._arrays["columns"].nbytes <= module.BAND_BYTES < 8 * 9 * 38 * 38 * 16 * 4
+    for stride, out in ((1, 78), (2, 39)):              # with shared rows, and with im2col
+        layer = Convolution(4, 3, stride=stride)
+        layer.build((8, 80, 80))
+        layer.allocate().forward(np.zeros((8, 80, 80, 16), np.float32))
+        assert layer._arrays["columns"].nbytes <= module.BAND_BYTES < 8 * 3 * out * out * 16 * 4
 
 
 # Errors
@@ -442,6 +443,60 @@ def test_settings_are_known_to_checkpoints():
     assert len(set(texts)) == len(texts)
 
 
+# ---- fewer copies --------------------------------------------------------------------------------------------------
+
+@settings(deadline=None, max_examples=40)
+@given(st.data(), st.sampled_from([1, 2000, 2**21]), st.sampled_from([1, 128]))
+def test_a_layer_that_shares_rows_is_convolution(data, band_bytes, batch):
+    """Kernels, sizes and padding drawn; in one band and in several, whole rows and rows in pieces."""
+    def number(low, high):
+        return data.draw(st.integers(low, high))
+
+    kernel, dilation = (number(1, 3), number(1, 3)), (1, number(1, 2))
+    spans = [d * (k - 1) for k, d in zip(kernel, dilation)]
+    padding = tuple((number(0, span), number(0, span)) for span in spans)
+    shape = number(1, 3), spans[0] + number(1, 4), spans[1] + number(1, 6), batch
+    rng, kept = np.random.default_rng(0), (module.BAND_BYTES, module.SMALL_PRODUCT)
+    layer = Convolution(number(1, 3), kernel, padding=padding, dilation=dilation)
+    out = layer.build(shape[:3])
+    assert layer.functions[0].func is row_convolution
+    layer.allocate(np.float64).initialize(rng)
+    layer.b[...] = rng.normal(size=layer.b.shape)
+    x, dz, moves = rng.normal(size=shape), rng.normal(size=(*out, batch)), (1, padding, dilation)
+    module.BAND_BYTES, module.SMALL_PRODUCT = band_bytes, layer.W.size * 300
+    try:
+        for _ in range(2):                  # the second time with used workspaces
+            z = layer.forward(x)
+            assert_allclose(z, convolution(x, layer.W, layer.b, *moves), rtol=1e-9, atol=1e-12)
+            assert_allclose(layer.backward(dz), convolution_dx(dz, layer.W, shape, *moves), rtol=1e-9, atol=1e-12)
+            assert_allclose(layer.dW, convolution_dW(dz, x, kernel, *moves), rtol=1e-9, atol=1e-12)
+    finally:
+        module.BAND_BYTES, module.SMALL_PRODUCT = kept
+
+
+def test_shared_rows_pass_finite_differences(banded):
+    rng = np.random.default_rng(0)
+    layer = Convolution(3, (3, 2), padding=((2, 1), (0, 1)), dilation=(1, 2))
+    layer.build((2, 5, 6))
+    assert layer.functions[0].func is row_convolution
+    layer.allocate(np.float64).initialize(rng)
+    assert max(check_layer(layer, rng.normal(size=(2, 5, 6, 3)), rng).values()) < 1e-6
+
+
+def test_rows_are_cut_as_little_as_makes_the_products_small():
+    assert pieces_of_row(8 * 9, 28, 64) == 1            # 129,024 multiplications: small already
+    assert pieces_of_row(16 * 72, 14, 64) == 2          # 1,032,192
+    assert pieces_of_row(16 * 72, 14, 256) == 7         # a fourteenth would be smaller still
+    assert pieces_of_row(32 * 144, 13, 64) == 1         # only thirteenths would be, and have 64 columns
+
+
+@pytest.mark.parametrize("options, channels, filters", [
+    ({"stride": 2}, 8, 8), ({"dilation": 2}, 8, 8), ({"padding": 3}, 8, 8), ({}, 16, 16)])
+def test_no_shared_rows_where_they_do_not_fit_or_do_not_pay(options, channels, filters):
+    assert not shares_rows(geometry((28, 28), **{"kernel": 3, **options}), channels, filters)
+    assert shares_rows(geometry((28, 28), 3), 8, 8) and not shares_rows(geometry((28, 28), 3), 8, 8, groups=2)
+
+
 # ---- fewer multiplications -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("tile", [1, 2, 3, 4])
@@ -451,8 +506,8 @@ def test_winograd_is_convolution(tile, banded):
     x, W = rng.normal(size=(2, 2 * tile + 2, tile + 2, 2)), rng.normal(size=(3, 2, 3, 3))
     b, dz = rng.normal(size=(3, 1)), rng.normal(size=(3, 2 * tile, tile, 2))
     assert_allclose(winograd(x, W, b, tile), reference.convolution(x, W, b), rtol=1e-9, atol=1e-12)
-    assert_allclose(winograd_dW(dz, x, 3, tile), reference.convolution_dW(dz, x, 3), rtol=1e-9, atol=1e-12)
-    assert_allclose(winograd_dx(dz, W, x.shape, tile), reference.convolution_dx(dz, W, x.shape), rtol=1e-9, atol=1e-12)
+    assert_allclose(winograd_dW(dz, x, tile), reference.convolution_dW(dz, x, 3), rtol=1e-9, atol=1e-12)
+    assert_allclose(winograd_dx(dz, W, x.shape, tile=tile), reference.convolution_dx(dz, W, x.shape), rtol=1e-9, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=12)
@@ -463,7 +518,7 @@ def test_a_layer_that_uses_tiles_is_convolution(height, width, padding, batch, b
     rng = np.random.default_rng(seed)
     layer = Convolution(24, 3, padding=padding, bias=bias)
     layer.build((24, height, width))
-    assert layer.functions[0] is winograd
+    assert layer.functions[0].func is winograd
     layer.allocate(np.float64).initialize(rng)
     x = rng.normal(size=(24, height, width, batch))
     for _ in range(2):                      # the second time with used workspaces
@@ -478,7 +533,7 @@ def test_tiles_pass_finite_differences():
     rng = np.random.default_rng(0)
     layer = Convolution(24, 3)
     layer.build((24, 5, 6))
-    assert layer.functions[0] is winograd
+    assert layer.functions[0].func is winograd
     layer.allocate(np.float64).initialize(rng)
     assert max(check_layer(layer, rng.normal(size=(24, 5, 6, 1)), rng).values()) < 1e-6
 

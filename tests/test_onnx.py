@@ -192,7 +192,7 @@ def test_every_way_in_and_out_of_feedback(how_in, how_out):
 
 def test_a_convolution_that_uses_tiles():
     network = settle(Network(Convolution(32, 3, padding=1), ReLU(), Convolution(24, 3)), (32, 12, 11))
-    assert network.layers[0].functions[0] is winograd
+    assert network.layers[0].functions[0].func is winograd
     model = compare(network, samples((32, 12, 11)))
     assert [node.op_type for node in model.graph.node] == ["Conv", "Relu", "Conv"]
     assert model.graph.initializer[0].dims == [32, 32, 3, 3]
