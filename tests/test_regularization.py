@@ -382,6 +382,65 @@ def test_everything_together_learns_and_every_part_moves(digits):
     assert raw > 0.88 and evaluate(network, *test)["accuracy"] > 0.9      # 0.93 and 0.94 here
 
 
+def study(digits, norm=False, loss=None, rate=0.05, momentum=0.9, decay=0.0, epochs=8):
+    """A small network after some epochs on a thousand digits, or before the step that diverged."""
+    norms = [BatchNorm(), BatchNorm()] if norm else [ReLU(), ReLU()]         # ReLU twice is ReLU
+    network = Network(Convolution(4, 5, stride=2), norms[0], ReLU(), Dense(32), norms[1], ReLU(), Dense(10)).build((28, 28), 1)
+    optimizer = SGD(rate, momentum=momentum, weight_decay=regularization.decay_weights(network, decay))
+    with np.errstate(all="ignore"):
+        try:
+            fit(network, digits[0][:1000], digits[1][:1000], optimizer=optimizer, loss=loss, epochs=epochs, progress=False)
+        except FloatingPointError:
+            pass
+    return network
+
+
+# What the chapter shows of each means. Floors and ceilings are wide of three seeds' figures, which stand beside them.
+
+def test_decay_shortens_weights(digits):
+    plain, decayed = (dict(study(digits, decay=decay).named_parameters()) for decay in (0.0, 0.01))
+    for name in plain:
+        if name.endswith("W"):                                     # 0.63 to 0.80
+            assert np.linalg.norm(decayed[name]) < 0.9 * np.linalg.norm(plain[name]), name
+
+
+def test_smoothing_gives_the_logits_a_place_to_rest(digits):
+    gaps = []
+    for loss in (SoftmaxCrossEntropy(), SmoothedCrossEntropy(0.1)):
+        z = study(digits, loss=loss).predict(digits[2])
+        right = z[np.arange(len(z)), digits[3]]
+        gaps.append(np.median(right - (z.sum(axis=1) - right) / 9))
+    assert gaps[0] > 7 and abs(gaps[1] - np.log(91)) < 1           # 10 to 13; 4.1 to 4.3
+
+
+def test_batch_norm_forgives_the_learning_rate(digits):
+    scores = [evaluate(study(digits, norm, rate=3.0, momentum=0, epochs=4), *digits[2:])["accuracy"] for norm in (False, True)]
+    assert scores[0] < 0.3 and scores[1] > 0.6                     # 0.10; 0.76 to 0.85
+
+
+def test_running_statistics_do_not_look_at_the_neighbours(digits):
+    network, (x, y) = study(digits, norm=True), digits[2:]
+    scores = {}
+    for training in (False, True):
+        for name, order in (("mixed", np.arange(len(y))), ("sorted", np.argsort(y, kind="stable"))):
+            read = [network.forward(np.moveaxis(x[part], 0, -1), training).argmax(axis=0) == y[part] for part in np.split(order, 40)]
+            scores[training, name] = np.mean(read)
+    assert scores[False, "sorted"] == pytest.approx(scores[False, "mixed"], abs=0.001) and scores[False, "mixed"] > 0.8    # 0.86 to 0.89
+    assert scores[True, "mixed"] > 0.8 and scores[True, "sorted"] < 0.4      # 0.86 to 0.88; 0.18
+
+
+def test_the_average_is_ahead_of_the_walker(digits):
+    gains = []
+    for seed in range(2):
+        network, optimizer = small().build((28, 28), seed), Averaged(SGD(0.05, momentum=0.9))
+        fit(network, *digits[:2], optimizer=optimizer, epochs=2, seed=seed, progress=False)
+        walker = evaluate(network, *digits[2:])
+        optimizer.put_into(network)
+        average = evaluate(network, *digits[2:])
+        gains.append([walker["loss"] - average["loss"], average["accuracy"] - walker["accuracy"]])
+    assert (np.mean(gains, axis=0) > [0.008, 0.003]).all()         # 0.02 and 0.01
+
+
 @pytest.mark.parametrize("threads, count", [(1, 300), (2, 300), (2, 129)])     # 129: the last minibatch is one sample, one thread sits it out
 def test_resumed_training_gives_the_same_bits(digits, tmp_path, threads, count):
     images, labels = digits[0][:count], digits[1][:count]
@@ -631,6 +690,22 @@ def test_refreshed_statistics_are_those_of_all_samples():
         regularization.refresh_statistics(network, x[:1])
     assert network.layers[1].momentum == 0.1
     assert regularization.refresh_statistics(Network(Dense(2)).build(5), x) is None
+
+
+def test_measuring_ends_with_refreshing():
+    """After it, and after an error in it, the network evaluates as before: with statistics that stay what they are."""
+    network = Network(Dense(3), BatchNorm(), dtype=np.float64).build(5)
+    x = np.random.default_rng(4).normal(size=(30, 5))
+    regularization.refresh_statistics(network, x)
+    for refused in (False, True):
+        if refused:
+            with pytest.raises(ShapeError):
+                regularization.refresh_statistics(network, x[:1])
+        kept = [buffer.copy() for _, buffer in network.named_buffers()]
+        y = network.forward(x.T).copy()
+        assert_allclose(network.forward(x[:4].T), y[:, :4], rtol=1e-12)
+        for (_, buffer), array in zip(network.named_buffers(), kept):
+            assert_array_equal(buffer, array)
 
 
 def test_smoothing_in_a_loss_object():
