@@ -708,6 +708,12 @@ def test_measuring_ends_with_refreshing():
             assert_array_equal(buffer, array)
 
 
+def test_batch_norms_are_found_inside_of_layers():
+    inner, outer, block = BatchNorm(), BatchNorm(), Dense(2)
+    block.layers = [ReLU(), inner]
+    assert regularization.find_batch_norms([Dense(3), block, outer]) == [inner, outer]
+
+
 def test_smoothing_in_a_loss_object():
     z, y = np.zeros((10, 3)), np.array([1, 2, 3])
     loss = SmoothedCrossEntropy(0.1)
