@@ -252,7 +252,7 @@ def from_call(name, settings, arrays):
     settings = {name: from_data(value, arrays) for name, value in settings.items()}
     for name, parameter in inspect.signature(kind).parameters.items():
         if parameter.kind == parameter.VAR_POSITIONAL:
-            many = settings.pop(name)
+            many = settings.pop(name, ())
     return kind(*many, **settings)
 
 
@@ -852,6 +852,8 @@ def header_in(texts):
     if header.get("version") != FILE_VERSION:
         raise CheckpointError(f"expected format version {FILE_VERSION}, "
                               f"got {header.get('version')!r}")
+    if not isinstance(header.get("notes", {}), dict):
+        raise CheckpointError(f"expected notes by name, got {str(header['notes'])[:100]}")
     return header
 
 

@@ -34,6 +34,7 @@ from nnlib.checkpoint import (
 )
 from nnlib.data import (
     DataError,
+    MissingFile,
     load_digit_recognizer,
     load_mnist,
     read_digit_recognizer,
@@ -62,7 +63,7 @@ __all__ = [
     "show_version",
     "common_options",
     "main",
-    "on_white",
+    "put_on_paper",
     "read_gray",
     "SIGNATURES",
     "read_digit",
@@ -86,6 +87,7 @@ __all__ = [
     "in_characters",
     "DATA",
     "FIRST",
+    "KAGGLE",
     "has_kaggle",
     "load_digits",
     "evaluate_command",
@@ -106,9 +108,16 @@ __all__ = [
     "RULE",
     "RATE",
     "DECAY",
+    "EPOCHS",
+    "HELD_BACK",
+    "THREADS",
+    "SEED",
+    "EVERY",
+    "RESUME",
     "train_command",
     "export_command",
     "submission_line",
+    "check_upload",
     "hand_in",
     "competition_digits",
     "submit_command",
@@ -254,6 +263,9 @@ def one_line(error):
         return f"{about}{error.strerror}"
     if isinstance(error, ModuleNotFoundError):
         return f"this needs the package {error.name}, which is not installed"
+    if isinstance(error, MissingFile):
+        return (f"{error}; --data FOLDER names another place, with MNIST's four files "
+                "or Kaggle's two")
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -304,26 +316,34 @@ def main():
 
 
 # book/21-command-line.md, "Files come in"
-def on_white(picture):
-    """A Pillow image turned upright, with white behind what is transparent."""
+def put_on_paper(picture):
+    """A Pillow image turned upright, with white behind what is transparent; or black,
+    if nothing could be seen on white."""
     from PIL import Image, ImageOps
 
     picture = ImageOps.exif_transpose(picture)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
-    return picture
+    if not picture.has_transparency_data:
+        return picture
+    picture = picture.convert("RGBA")
+    papers = (Image.new("RGBA", picture.size, paper) for paper in ("white", "black"))
+    white, black = (Image.alpha_composite(paper, picture) for paper in papers)
+    return black if white.convert("L").getextrema() == (255, 255) else white
 
 
 # book/21-command-line.md, "Files come in"
-def read_gray(path):
+def read_gray(path, whole=False):
     """The gray values in a PNG, JPEG or BMP file, light ones large.
+
+    Parameters
+    ----------
+    path : str or Path
+    whole : bool
+        Every pixel; else a picture of eight bits is averaged down to less than 400
+        either way.
 
     Returns
     -------
     ndarray, shape (height, width)
-        A picture of eight bits is averaged down to less than 400 pixels either way.
 
     Raises
     ------
@@ -338,13 +358,15 @@ def read_gray(path):
     damaged = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
     with open(path, "rb") as file:
         try:
-            picture = on_white(Image.open(file, formats=["PNG", "JPEG", "BMP"]))
+            picture = put_on_paper(Image.open(file, formats=["PNG", "JPEG", "BMP"]))
             if picture.mode[0] in "IF":     # more than eight bits
                 return np.asarray(picture)
             gray = picture.convert("L")
-            return np.asarray(gray.reduce(max(1, max(gray.size) // 200)))
+            factor = 1 if whole else max(1, max(gray.size) // 200)
+            return np.asarray(gray.reduce(factor))
         except UnidentifiedImageError:
-            raise DataError(f"{expected}, got something else") from None
+            came = f"{os.stat(path).st_size:,} bytes of something else"
+            raise DataError(f"{expected}, got {came}") from None
         except damaged as error:
             raise DataError(f"{expected}, got: {error}") from None
 
@@ -376,21 +398,24 @@ def read_digit(path, as_is=False):
         raw = Path(path).read_bytes()
         if not raw.startswith(SIGNATURES):
             return scale_pixels(np.frombuffer(raw, np.uint8).reshape(28, 28))
-    gray = read_gray(path)
+    gray = read_gray(path, whole=as_is)
     if not as_is:
         try:
             return prepare_digit(gray)
         except ValueError as error:
             raise DataError(f"{path}: {error}") from None
     if gray.shape != (28, 28) or gray.dtype != np.uint8:
+        height, width = gray.shape
         raise DataError(f"{path}: expected 28 x 28 pixels of 8 bits, to be taken as "
-                        f"they are, got {gray.shape} of {gray.dtype}")
+                        f"they are, got {height} rows of {width}, {gray.dtype}")
     return scale_pixels(gray)
 
 
 # book/21-command-line.md, "A network described"
 def argument_data(name, value):
     """A layer's setting as `from_data` takes it."""
+    if isinstance(value, list):
+        return [argument_data(name, part) for part in value]
     if name == "init" and isinstance(value, str):
         return {"function": value}
     return layer_data(value) if isinstance(value, dict) else value
@@ -558,7 +583,7 @@ def model_path(name):
 
 # book/21-command-line.md, "Which network?"
 def load_reader(name):
-    """A trained network that reads digits, and the notes in its file."""
+    """A trained network, and the notes in its file; refused unless it reads digits."""
     path = model_path(name)
     saved = load(path)
     try:
@@ -643,13 +668,14 @@ def in_characters(sheet):
 DATA = Annotated[Path, option(
     "With MNIST's four files, or Kaggle's train.csv and test.csv. "
     "Without it, MNIST's in data/ or where NNLIB_DATA says.", metavar="FOLDER")]
-FIRST = Annotated[int, option("Only the first N digits.", min=1, metavar="N")]
+FIRST = Annotated[int, option("Only the first N digits.", metavar="N", min=1)]
+KAGGLE = ("train.csv", "test.csv")
 
 
 # book/21-command-line.md, "Test it, look at it"
 def has_kaggle(folder):
-    """Whether a data folder is one with Kaggle's files."""
-    return folder is not None and (Path(folder) / "train.csv").exists()
+    """Whether a data folder is one with Kaggle's files, or with one of them."""
+    return folder is not None and any((Path(folder) / name).exists() for name in KAGGLE)
 
 
 # book/21-command-line.md, "Test it, look at it"
@@ -659,8 +685,7 @@ def load_digits(folder=None):
     The second pair's labels are None if the folder has Kaggle's files.
     """
     if has_kaggle(folder):
-        files = (Path(folder) / name for name in ("train.csv", "test.csv"))
-        digits = read_digit_recognizer(*files)
+        digits = read_digit_recognizer(*(Path(folder) / name for name in KAGGLE))
         return digits[0:2], digits[2:4]
     return load_mnist(folder)
 
@@ -762,14 +787,14 @@ def show_command(
     """Say what a checkpoint holds: layers, notes, filters."""
     if filters not in (None, "-"):
         check_file(Path(filters), ".png")
-    network, notes = load_reader(model)
-    facts = describe(model_path(model))
+    path = model_path(model)
+    network, facts = load(path).network, describe(path)
     pictures = first_filters(network) if filters else None
     print(network)
     print(f"\n{facts['bytes']:,} bytes, content {facts['sha256'][:16]}")
     if facts["optimizer"]:
         print(f"a run of {facts['epochs']} epochs so far, by {facts['optimizer']}")
-    for name, note in notes.items():
+    for name, note in facts["notes"].items():
         print(f"{name}: {note}")
     if filters == "-":
         columns = min(len(pictures), max(1, 40 // (pictures.shape[2] + 1)))
@@ -897,12 +922,23 @@ DESCRIBED = Annotated[str, option(
     "linear, mlp, small, cnn, or a YAML or JSON file that describes one.",
     "--model", "-m")]
 OUTPUT = Annotated[Path, option("Where the network goes: .safetensors or .json.")]
-RULE = Annotated[Literal[tuple(OPTIMIZERS)], option("The rule for its steps.")]
+RULE = Annotated[Literal[tuple(OPTIMIZERS)], option(
+    f"The rule for its steps: {', '.join(OPTIMIZERS)}.", metavar="NAME")]
 RATE = Annotated[float, option(
     "The highest, with --cosine. If not given, what is usual for the optimizer.",
-    callback=positive)]
+    metavar="R", callback=positive)]
 DECAY = Annotated[float, option(
-    "Weight decay, on weights only. If not given, the optimizer's own.", min=0)]
+    "Weight decay, on weights only. If not given, the optimizer's own.",
+    metavar="R", min=0)]
+EPOCHS = Annotated[int, option(
+    "Passes over the digits; with --resume, those before it included.",
+    metavar="N", min=1)]
+HELD_BACK = Annotated[int, option("Digits only to watch by.", metavar="N", min=0)]
+THREADS = Annotated[int, option("Workers on each minibatch.", metavar="N", min=1)]
+SEED = Annotated[int, option("For weights, order and warps.", metavar="N", min=0)]
+EVERY = Annotated[int, option("Epochs between checkpoints.", metavar="N", min=1)]
+RESUME = Annotated[bool, option(
+    "Go on from the latest checkpoint; all other options as they were.", "--resume")]
 
 
 # book/21-command-line.md, "Train one"
@@ -910,21 +946,21 @@ DECAY = Annotated[float, option(
 def train_command(
     model: DESCRIBED = "mlp",
     output: OUTPUT = Path("model.safetensors"),
-    epochs: Annotated[int, option("Passes over the digits.", min=1)] = 5,
-    batch_size: Annotated[int, option("Digits for one step.", min=1)] = 64,
+    epochs: EPOCHS = 5,
+    batch_size: Annotated[int, option("Digits for a step.", metavar="N", min=1)] = 64,
     optimizer: RULE = "nesterov",
     learning_rate: RATE = None,
     cosine: Annotated[bool, option("Warm up, then down along a cosine.")] = True,
     weight_decay: DECAY = None,
     augment: Annotated[bool, option("Warp the digits a little.", "--augment")] = False,
-    held_back: Annotated[int, option("Digits only to watch by.", min=0)] = 5000,
+    held_back: HELD_BACK = 5000,
     data: DATA = None,
     first: FIRST = None,
-    threads: Annotated[int, option("Workers on each minibatch.", min=1)] = 1,
-    seed: Annotated[int, option("For weights, order and warps.", min=0)] = 0,
+    threads: THREADS = 1,
+    seed: SEED = 0,
     checkpoints: Annotated[Path, option("Folder for checkpoints.")] = None,
-    every: Annotated[int, option("Epochs between checkpoints.", min=1)] = 1,
-    resume: Annotated[bool, option("From the latest checkpoint.", "--resume")] = False,
+    every: EVERY = 1,
+    resume: RESUME = False,
     csv: Annotated[Path, option("Where to keep each epoch's losses.")] = None,
 ):
     """Train a network on digits, and save it."""
@@ -962,9 +998,9 @@ def export_command(
     from nnlib.onnx import export_onnx
 
     check_file(output, ".onnx")
-    network, _ = load_reader(model)
-    export_onnx(network, output, metadata={"preprocessing": PREPARATION},
-                outputs=tuple(outputs))
+    saved = load(model_path(model))
+    told = {key: str(note) for key, note in saved.notes.items() if key == "preprocessing"}
+    export_onnx(saved.network, output, metadata=told, outputs=tuple(outputs))
     print(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -976,18 +1012,34 @@ def submission_line(path, message):
 
 
 # book/21-command-line.md, "Out of the house"
+def check_upload(real):
+    """Refuse, before any work is done, to hand in what could not be handed in.
+
+    Parameters
+    ----------
+    real : bool
+        Whether the digits are Kaggle's own.
+    """
+    if not real:
+        raise ValueError("nothing to hand in: Kaggle's files are not there, the "
+                         "answers would be for a stand-in; --data FOLDER says where "
+                         "they are")
+    if not shutil.which("kaggle"):
+        raise ValueError("uploading needs Kaggle's client: pip install kaggle, and its "
+                         "documentation says how to sign in; or leave out --upload, "
+                         "and upload the file at "
+                         "kaggle.com/competitions/digit-recognizer")
+
+
+# book/21-command-line.md, "Out of the house"
 def hand_in(path, message):
     """Upload a submission with Kaggle's own client; what that says is passed on.
 
     Raises
     ------
     ValueError
-        If the client is not there, or refuses.
+        If the client refuses.
     """
-    if not shutil.which("kaggle"):
-        raise ValueError("uploading needs Kaggle's client: pip install kaggle, and its "
-                         "documentation says how to sign in; or upload the file at "
-                         "kaggle.com/competitions/digit-recognizer")
     line = submission_line(path, message)
     done = subprocess.run(line, capture_output=True, text=True)
     said = (done.stdout + done.stderr).strip() or "nothing"
@@ -1019,17 +1071,15 @@ def submit_command(
     check_file(output)
     network, notes = load_reader(model)
     images, real = competition_digits(data)
-    if upload and not real:
-        raise ValueError("nothing to hand in: Kaggle's files are not there, the "
-                         "answers would be for a stand-in; --data FOLDER says where "
-                         "they are")
+    if upload:
+        check_upload(real)
     x = scale_pixels(images).reshape(-1, *network.input_shape)
     write_submission(output, network.predict(x).argmax(axis=1))
     validate_submission(output, len(x))
     print(f"{output}: {len(x):,} answers, in Kaggle's format")
     if not real:
         print("they are for the stand-in's digits: worthless at Kaggle")
-    if "MNIST" in notes.get("trained_on", ""):
+    if "MNIST" in str(notes.get("trained_on")):
         print("trained on MNIST, which has Kaggle's test digits in it: too good to be "
               "true")
     if upload:

@@ -550,7 +550,8 @@ def setting(*path, value):
     (setting("optimizer", value={"Adam": {"beta1": 7}}), "followed"), (setting("optimizer", value={"SGD": {"learning_rate": 0.1}}), "state"),
     (setting("optimizer", value={"Dense": {"units": 2}}), "followed"),
     (setting("steps", value=-1), "steps"), (setting("steps", value="many"), "steps"),
-    (setting("run", value={"settings": {}}), "followed"),
+    (setting("run", value={"settings": {}}), "followed"), (setting("notes", value=["no", "names"]), "notes by name"),
+    (setting("network", "layers", 0, value={"Skip": {"how": "add", "projection": None}}), "at least one layer"),
 ])
 def test_headers_that_make_no_sense(change, message):
     for kind, data in with_header(change):

@@ -239,7 +239,11 @@ def test_kinds_of_pictures():
     turned = Image.Exif()
     turned[0x0112] = 6
     write(np.rot90(gray), "turned.png", exif=turned)
-    for name in ("colour", "transparent", "sixteen", "palette", "turned"):
+    write(np.stack([gray * 0 + 255] * 3 + [255 - gray], axis=2), "chalk.png")                # white strokes on nothing
+    card = np.stack([gray] * 3 + [gray * 0 + 255], axis=2)
+    card[:3, :3, 3] = card[-3:, -3:, 3] = 0                                                  # a sheet with round corners
+    write(card, "card.png")
+    for name in ("chalk", "card", "colour", "transparent", "sixteen", "palette", "turned"):
         assert np.abs(cli.read_digit(f"{name}.png") - expected).max() < 0.02, name
     Image.fromarray(gray).convert("1").save("bits.png")
     assert np.abs(cli.read_digit("bits.png") - expected).mean() < 0.03
@@ -255,7 +259,7 @@ def test_784_bytes_are_taken_as_they_are():
     Path("raw").write_bytes(TEST[0].tobytes())
     assert np.array_equal(cli.read_digit("raw"), scale_pixels(TEST[0]))
     Path("raw").write_bytes(TEST[0].tobytes()[:-1])
-    assert "raw: expected a whole PNG, JPEG or BMP, or 784 bytes, got something else" in run("predict", "raw").stderr
+    assert "raw: expected a whole PNG, JPEG or BMP, or 784 bytes, got 783 bytes of something else" in run("predict", "raw").stderr
     picture = write(TEST[0], "p.png")
     data = Path(picture).read_bytes()
     Path("p.png").write_bytes(data + bytes(784 - len(data)))        # a picture of 784 bytes is a picture
@@ -268,6 +272,8 @@ def test_as_is():
     assert json.loads(done("predict", "mine.png", "--as-is", "--json"))[0]["digit"] == 7
     write(TEST[0][1:], "short.png")
     assert "short.png: expected 28 x 28 pixels" in run("predict", "short.png", "--as-is").stderr
+    write(enlarged(TEST[0], zoom=60)[:900], "large.png")
+    assert "to be taken as they are, got 900 rows of 1782, uint8" in run("predict", "large.png", "--as-is").stderr
     write(TEST[0].astype(np.uint16), "deep.png")
     assert "uint16" in run("predict", "deep.png", "--as-is").stderr
 
@@ -349,6 +355,8 @@ def test_a_description_is_the_network_it_describes():
 def test_layers_within_layers():
     found = described("layers:\n- Dense: 12\n- Skip: {layers: [{Dense: 9}, ReLU], how: add, projection: {Dense: 9}}\n- Dense: 10\n")
     assert isinstance(found.given[1], Skip) and found.given[1].projection is not None
+    found = described("layers:\n- Skips: {layers: [{Dense: 9}, ReLU], arrows: [[0, 2, {Dense: 9}]]}\n- Dense: 10\n")
+    assert found.parameter_count == 2 * 9 * 785 + 100
 
 
 def laughs(first):
@@ -377,6 +385,7 @@ def laughs(first):
     ("layers: {Dense: 10}", "expected layers, a list"), ("- Dense: 10", "expected layers, a list"),
     ("layer: [ReLU]", "expected layers, a list"), ("", "expected layers, a list"), ("layers: [ReLU]\nsize: 3", "expected layers, a list"),
     ("layers: [{Dense: 10},\n", "line 2: .*'<stream end>'"), ("\0", "net.yaml: "), ("layers: [&x {Skip: {layers: [*x]}}]", "layer 1: nested too deep"),
+    ("layers: [Skip]", "layer 1: Skip: expected at least one layer"),
     ("layers: [{Skip: {layers: ReLU}}]", "layer 1: Skip: expected a list of layers, got 'ReLU'"), ("layers: [{Dense: 10}]\ndtype: null", "None"),
     (laughs("layer: "), "expected layers, a list"), (laughs("layers: [ReLU, ") + "]", "layer 2: expected a layer such as"),
     ("a: !!python/object/apply:os.getcwd []", "could not determine a constructor"),
@@ -411,7 +420,7 @@ def test_checkpoints_that_are_refused(linear):
     Path("text.txt").write_text("hello")
     assert "expected a name ending in .json or .safetensors" in refused("show", "text.txt")
     save("other.json", Network(Dense(3)).build(5))
-    for line in (["evaluate", "other.json"], ["show", "other.json"], ["export", "other.json", "o.onnx"], ["submit", "other.json"]):
+    for line in (["evaluate", "other.json"], ["predict", "a.png", "--model", "other.json"], ["submit", "other.json"]):
         assert "other.json: expected a network from 28 x 28 pixels to 10 outputs, got one from (5,) to (3,)" in refused(*line)
 
 
@@ -476,8 +485,13 @@ def test_kaggles_folder(monkeypatch, tmp_path, linear):
     assert load("model.safetensors").notes["trained_on"] == "550 digits of Kaggle"
 
 
+def test_half_of_kaggles_files(tmp_path, linear):
+    (tmp_path / "test.csv").write_text("")
+    assert "train.csv: no such file, but test.csv is there" in refused("submit", linear, "--data", tmp_path)
+
+
 def test_data_that_is_not_there(tmp_path, linear):
-    assert "no such file" in refused("evaluate", linear, "--data", tmp_path)
+    assert "no such file" in refused("evaluate", linear, "--data", tmp_path) and "--data FOLDER names" in refused("submit", linear, "--data", tmp_path)
     assert "no such file" in refused("train", "--data", tmp_path / "nowhere")
 
 
@@ -485,6 +499,24 @@ def test_show(linear):
     text = done("show", linear)
     assert ["Dense", "(10,)", "7,850"] in map(str.split, text.splitlines()) and "by: a test" in text and describe(linear)["sha256"][:16] in text
     assert "Convolution" in done("show", "cnn")
+
+
+def test_any_network_can_be_shown_and_exported():
+    save("other.json", Network(Dense(3)).build(5), notes={"preprocessing": "centimetres", "trained_on": 150})
+    text = done("show", "other.json")
+    assert ["Dense", "(3,)", "18"] in map(str.split, text.splitlines()) and "trained_on: 150" in text
+    done("export", "other.json", "o.onnx")
+    assert run_onnx("o.onnx", np.zeros((2, 5)))["logits"].shape == (2, 3)
+    assert told("o.onnx") == {"preprocessing": "centimetres"}
+    save("silent.json", Network(Dense(3)).build(5))
+    done("export", "silent.json", "s.onnx")
+    assert told("s.onnx") == {"preprocessing": "not stated"}
+
+
+def told(path):
+    """The metadata of an ONNX file."""
+    import onnx
+    return {p.key: p.value for p in onnx.load(path).metadata_props}
 
 
 def test_filters(linear):
@@ -509,7 +541,7 @@ def test_filters(linear):
 def test_what_cannot_be_written_is_refused_before_any_work(monkeypatch, linear):
     assert "x.jpg: expected a name ending in .png" in refused("show", linear, "--filters", "x.jpg")
     assert run("show", linear, "--filters", "no/x.png").stdout == ""
-    monkeypatch.setattr(cli, "load_reader", lambda name: pytest.fail("it has begun"))
+    monkeypatch.setattr(cli, "load", lambda name: pytest.fail("it has begun"))
     for line in (["show", "mlp", "--filters", "no/x.png"], ["export", "mlp", "no/x.onnx"], ["submit", "mlp", "--output", "no/s.csv"], ["submit", "mlp", "--output", "."]):
         assert "expected a file in a folder that exists" in refused(*line)
 
@@ -524,8 +556,7 @@ def test_export(linear):
     found, (network, _) = run_onnx("m.onnx", x), cli.load_reader("mlp")
     np.testing.assert_allclose(found["logits"], network.predict(x), rtol=1e-4, atol=1e-5)     # another order of sums
     assert found["relu1"].shape == (7, 256)
-    import onnx
-    assert {p.key: p.value for p in onnx.load("m.onnx").metadata_props}["preprocessing"] == cli.PREPARATION
+    assert told("m.onnx") == {"preprocessing": cli.PREPARATION}
     assert "expected a name ending in .onnx" in refused("export", linear, "m.pt")
     assert refused("export", linear, "m2.onnx", "--also", "relu7") and not Path("m2.onnx").exists()
     assert refused("export", linear, "no/where.onnx")
@@ -554,7 +585,8 @@ def test_uploading_is_left_to_the_official_client(monkeypatch, tmp_path, linear)
     folder = pretend_kaggle(monkeypatch, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     assert "to hand it in: kaggle competitions submit -c digit-recognizer -f submission.csv -m nnlib" in done("submit", linear, "--data", folder)
-    assert "pip install kaggle" in refused("submit", linear, "--data", folder, "--upload")
+    assert "pip install kaggle" in refused("submit", linear, "--data", folder, "--output", "never.csv", "--upload")
+    assert not Path("never.csv").exists()
     monkeypatch.setenv("PATH", client(tmp_path / "good", 0, "Successfully submitted"))
     text = done("submit", linear, "--data", folder, "--upload", "--message", "two words", "--output", "s.csv")
     assert "Successfully submitted" in text and validate_submission("s.csv", 50) is None
@@ -678,6 +710,12 @@ def test_help(command):
     assert "--model" in text or "MODEL" in text.upper()
 
 
+def test_help_is_readable_in_80_columns(monkeypatch):
+    text = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}).invoke(cli.APP, ["train", "--help"]).stdout
+    assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) < 60
+    assert not [name for name in cli.OPTIMIZERS if name not in re.findall(r"\w+", text)]
+
+
 def test_version():
     assert done("--version") == f"nnlib {importlib.import_module('nnlib').__version__}\n"
 
@@ -686,7 +724,7 @@ def test_version():
     (ValueError("two\n lines"), "two lines"), (ValueError(), "ValueError"), (OSError(13, "Permission denied", "x"), "x: Permission denied"),
     (OSError(28, "No space left on device"), "No space left on device"), (OSError("odd"), "odd"), (MemoryError(), "MemoryError"),
     (ModuleNotFoundError("No module named 'onnx'", name="onnx"), "this needs the package onnx, which is not installed"),
-    (MissingFile("a: no such file; b"), "a: no such file; b"),
+    (MissingFile("a: no such file"), "a: no such file; --data FOLDER names another place, with MNIST's four files or Kaggle's two"),
 ], ids=str)
 def test_one_line(error, line):
     assert cli.one_line(error) == line
