@@ -998,8 +998,8 @@ def export_command(
     from nnlib.onnx import export_onnx
 
     check_file(output, ".onnx")
-    saved = load(model_path(model))
-    told = {key: str(note) for key, note in saved.notes.items() if key == "preprocessing"}
+    saved, key = load(model_path(model)), "preprocessing"
+    told = {key: str(saved.notes[key])} if key in saved.notes else {}
     export_onnx(saved.network, output, metadata=told, outputs=tuple(outputs))
     print(f"{output}: {output.stat().st_size:,} bytes")
 
