@@ -852,8 +852,9 @@ def header_in(texts):
     if header.get("version") != FILE_VERSION:
         raise CheckpointError(f"expected format version {FILE_VERSION}, "
                               f"got {header.get('version')!r}")
-    if not isinstance(header.get("notes", {}), dict):
-        raise CheckpointError(f"expected notes by name, got {str(header['notes'])[:100]}")
+    notes = header.get("notes", {})
+    if not isinstance(notes, dict):
+        raise CheckpointError(f"expected notes by name, got {str(notes)[:100]}")
     return header
 
 
