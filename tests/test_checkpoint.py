@@ -23,6 +23,7 @@ import nnlib
 import reference.checkpoint
 from nnlib import checkpoint
 from nnlib.activations import Identity, LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from nnlib.augmentation import Augmentation
 from nnlib.checkpoint import Checkpoints, describe, digest, load, pack, pack_json, restore, save, to_decimal, unpack, unpack_json
 from nnlib.convolution import Convolution
 from nnlib.dense import Dense, Layer, glorot_uniform
@@ -788,6 +789,27 @@ def test_resumed_equals_never_interrupted(kind, make, dtype, threads, tmp_path):
     assert rows.drop(columns="seconds").equals(again.drop(columns="seconds"))
     last = load(Checkpoints(tmp_path, kind).paths()[-1])
     assert [row["loss"] for row in last.run.rows] == list(rows["loss"])
+
+
+@pytest.mark.parametrize("make", [lambda n: RMSprop(ExponentialDecay(0.01, 0.99), clip_value=0.5),
+                                  lambda n: Averaged(AdamW(Cosine(0.01, 20, warmup=3), weight_decay=np.linspace(0, 0.1, n.parameter_count)), decay=0.9)])
+def test_skips_feedback_and_warped_images_go_on(make, tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((40, 12, 12)).astype(np.float32), rng.integers(0, 4, 40)
+
+    def attempt(epochs, **more):
+        inner = [Convolution(3, 3, padding=1), BatchNorm(), ReLU(), Dropout(0.2)]
+        network = Network(Convolution(3, 3, padding=1), Skip(*inner), Feedback(Convolution(3, 3, padding=1), BatchNorm(), Dropout(0.1), times=2, shared=False),
+                          Loop(Convolution(3, 3, padding=1), Tanh(), times=2), MaxPool(2), Dense(4)).build((12, 12), 1)
+        rows = fit(network, images, labels, optimizer=make(network), epochs=epochs, batch_size=8, validation=(images[:9], labels[:9]),
+                   augment=Augmentation(elastic=2.0), seed=2, progress=False, **more)
+        return network, rows.drop(columns="seconds")
+
+    network, rows = attempt(4)
+    attempt(2, checkpoint=Checkpoints(tmp_path))
+    resumed, again = attempt(4, checkpoint=Checkpoints(tmp_path), resume=True)
+    assert rows.equals(again) and np.array_equal(bits(resumed.parameters), bits(network.parameters))
+    assert same_arrays(dict(resumed.named_buffers()), dict(network.named_buffers()))
 
 
 @kinds
