@@ -2,6 +2,7 @@
 
 1. The order of W in memory: row by row, or column by column. It matters when BLAS has several threads.
 2. What a second core is best used for: BLAS's own threads inside each product, or half of the minibatch each.
+   And, for one core, whether a minibatch is faster in two halves, one after the other, than whole.
 """
 import statistics
 import time
@@ -70,8 +71,15 @@ def seeing_layers():
             (Convolution(filters, 3, padding=1), BatchNorm(), ReLU(), MaxPool(2))] + [Dense(10)]
 
 
+def small_layers():
+    """The small network of `python -m benchmarks`."""
+    return [layer for filters in (8, 16) for layer in (Convolution(filters, 3, padding=1), ReLU(), MaxPool(2))] \
+        + [Dense(64), ReLU(), Dense(10)]
+
+
 NETWORKS = (("784-256-128-10, batch 64", lambda: dense_layers((256, 128)), 64, 6400),
             ("784-1024-1024-10, batch 256", lambda: dense_layers((1024, 1024)), 256, 6400),
+            ("8 and 16 filters, batch 64", small_layers, 64, 6400),
             ("two convolutions, batch 128", seeing_layers, 128, 2560))
 
 
@@ -80,18 +88,19 @@ def second_core():
     rng = np.random.default_rng(0)
     for name, layers, batch, count in NETWORKS:
         images, labels = rng.random((count, 28, 28), np.float32), rng.integers(0, 10, count)
-        ways = {"one thread": (1, 1), "BLAS's threads": (1, 2), "half the minibatch each": (2, 1)}
+        ways = {"one thread": (1, 1, 1), "one thread, two halves": (1, 1, 2),       # threads, BLAS's threads, parts
+                "BLAS's threads": (1, 2, 1), "half the minibatch each": (2, 1, 1)}
         times = {way: [] for way in ways}
         for _ in range(ROUNDS):
-            for way, (threads, blas) in ways.items():
+            for way, (threads, blas, parts) in ways.items():
                 network = Network(*layers()).build((28, 28))
                 with threadpool_limits(blas, "blas"), \
                         MinibatchGradient(network, SoftmaxCrossEntropy(), images, labels, threads) as gradient:
-                    train_epoch(gradient, SGD(0.01), rng, batch)
+                    train_epoch(gradient, SGD(0.01), rng, batch // parts, parts)
                     start = time.perf_counter()
-                    train_epoch(gradient, SGD(0.01), rng, batch)
+                    train_epoch(gradient, SGD(0.01), rng, batch // parts, parts)
                     times[way].append((time.perf_counter() - start) / (count / batch) * 1e6)
-        yield from ([f"{name}, {way}", max(ways[way]), statistics.median(t)] for way, t in times.items())
+        yield from ([f"{name}, {way}", max(ways[way][:2]), statistics.median(t)] for way, t in times.items())
 
 
 def main():
