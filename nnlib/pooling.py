@@ -137,6 +137,7 @@ def fold_windows(combine, start, x, settings, out=None):
     -------
     ndarray, shape (channels, rows of windows, columns of windows, batch)
     """
+    x = float_images(x)
     counts, places = window_places(x.shape[1:3], *settings)
     y = np.empty((len(x), *counts, x.shape[3]), x.dtype) if out is None else out
     if len(places) == 1 or settings[2] != (0, 0):
@@ -178,7 +179,7 @@ def max_pool(x, size=2, stride=None, padding=0, out=None):
         batch, a window that does not fit.
     """
     settings = pool_settings(size, stride, padding)
-    return fold_windows(np.maximum, -np.inf, float_images(x), settings, out)
+    return fold_windows(np.maximum, -np.inf, x, settings, out)
 
 
 # book/11-pooling.md, "Two poolings, one fold"
@@ -223,9 +224,8 @@ def average_pool(x, size=2, stride=None, padding=0, out=None):
         As `max_pool` does.
     """
     settings = pool_settings(size, stride, padding)
-    x = float_images(x)
     y = fold_windows(np.add, 0.0, x, settings, out)
-    return np.multiply(y, window_shares(x.shape[1:3], *settings), out=y)
+    return np.multiply(y, window_shares(np.shape(x)[1:3], *settings), out=y)
 
 
 # book/11-pooling.md, "Ties"
