@@ -366,8 +366,8 @@ class Pool(Layer):
 
     def __init__(self, size, stride=None, padding=0):
         super().__init__()
-        self.settings = pool_settings(size, stride, padding)
-        self.size, self.stride, self.padding = self.settings
+        self.size, self.stride, self.padding = pool_settings(size, stride, padding)
+        self.settings = self.size, self.stride, self.padding
 
     def config(self):
         """The settings, in values that JSON knows."""
