@@ -247,6 +247,46 @@ def test_a_pen_down_takes_over_from_a_replay(page):
     assert page.answer()[1] == 8
 
 
+def test_a_stroke_ends_where_it_is_undone(page):
+    """A second finger on Undo, or Ctrl+Z with the mouse button down: what comes after belongs to no stroke."""
+    page.mouse([[(140, 40), (140, 240)]])
+    before = page.answer()
+    at = [page.screen(point) for point in ((60, 60), (90, 90), (200, 90))]
+    down = {"button": "left", "buttons": 1}
+    page.send([("Input.dispatchMouseEvent", {"type": kind, **p, **down}) for kind, p in zip(("mousePressed", "mouseMoved"), at)])
+    page.press("undo")
+    assert page.answer() == before
+    image = page.js(f"[...{PAGE}.answer.image]")
+    page.send([("Input.dispatchMouseEvent", {"type": kind, **at[2], **down}) for kind in ("mouseMoved", "mouseReleased")])
+    page.answer()
+    assert page.js(f"[...{PAGE}.answer.image]") == image
+    page.press("undo")
+    assert page.answer() == [-1, -1]
+    assert list(page.browser.trouble(page.site)) == []
+
+
+def test_all_strokes_have_the_width_of_the_pen(page):
+    """Also those that come back."""
+    ink = f"{PAGE}.answer.drawing.pixels.filter(v => v < 128).length"
+
+    def pen(width):
+        page.js(f"((p, w) => {{ p.value = w; p.dispatchEvent(new Event('input')); }})({PAGE}.querySelector('[data-part=pen]'), {width})")
+
+    page.mouse([[(140, 80), (140, 200)]])
+    page.answer()
+    thin = page.js(ink)
+    pen(40)
+    page.answer()
+    thick = page.js(ink)
+    page.mouse([[(60, 80), (60, 200)]])
+    page.press("undo")
+    page.answer()
+    assert page.js(ink) == thick > 1.9 * thin
+    pen(20)
+    page.answer()
+    assert page.js(ink) == thin
+
+
 def test_without_preparation_a_small_digit_is_seen_as_it_is(page):
     page.mouse([[(30, 30), (30, 70)]])
     page.answer()
@@ -290,6 +330,7 @@ def test_it_fits_a_phone_and_can_be_read(page, dark):
     page.show(5)
     page.answer()
     assert page.js(TOO_WIDE) == [] and page.js("document.documentElement.scrollWidth") <= PHONE[0]
+    assert len(page.js(f"[...new Set([...{PAGE}.querySelectorAll('.draw-name')].map(n => n.offsetTop))]")) == 1, "a percentage is broken in two"
     assert page.js(f"[...{PAGE}.querySelectorAll('button')].filter(b => b.offsetWidth < 24 || b.offsetHeight < 24).length") == 0
     colours = page.js(f"""[...{PAGE}.querySelectorAll('*')].filter(e => e.checkVisibility() && !e.disabled
         && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())).map(e => {{

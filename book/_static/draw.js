@@ -25,7 +25,7 @@
   };
   const [board, seen, say, pen, prepare] = ["board", "seen", "say", "pen", "prepare"].map(part);
 
-  // ---- the drawing: a list of strokes, and the lists there were before ----
+  // ---- the drawing: a list of strokes, each a list of points, and the lists there were before ----
 
   let strokes = [], before = [], active = null, replay = null;
   const nextSample = Array(10).fill(0);
@@ -36,13 +36,13 @@
   }
 
   function undo() {
-    stopReplay();
+    finish();
     strokes = before.pop() || [];
     redraw();
   }
 
   function clear() {
-    stopReplay();
+    finish();
     if (strokes.length) change([]);
     redraw();
   }
@@ -55,16 +55,16 @@
   board.addEventListener("pointerdown", (event) => {
     if (active !== null || event.button !== 0) return;
     event.preventDefault();
-    stopReplay();
+    finish();
     active = event.pointerId;
     board.setPointerCapture(active);
-    change([...strokes, {width: Number(pen.value), points: [place(event)]}]);
+    change([...strokes, [place(event)]]);
     redraw();
   });
   board.addEventListener("pointermove", (event) => {
     if (event.pointerId !== active) return;
     const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-    strokes.at(-1).points.push(...(all.length ? all : [event]).map(place));
+    strokes.at(-1).push(...(all.length ? all : [event]).map(place));
     redraw();
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
@@ -79,23 +79,22 @@
   function showSample(digit) {
     const choices = window.DRAW.samples[digit];
     const sample = choices[nextSample[digit]++ % choices.length];
-    const whole = sample.map((stroke) => ({
-      width: Number(pen.value), points: stroke.map(([x, y]) => [x * ZOOM, y * ZOOM])}));
-    stopReplay();
+    const whole = sample.map((stroke) => stroke.map(([x, y]) => [x * ZOOM, y * ZOOM]));
+    finish();
     change([]);
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
       strokes = whole;
       return redraw();
     }
-    const count = whole.reduce((sum, stroke) => sum + stroke.points.length, 0);
+    const count = whole.reduce((sum, stroke) => sum + stroke.length, 0);
     const begun = performance.now();
     const step = (now) => {
       const share = Math.min(1, Math.max(0, now - begun) / REPLAY);
       let points = Math.ceil(count * share);
       strokes = [];
       for (const stroke of whole) {
-        if (points > 0) strokes.push({width: stroke.width, points: stroke.points.slice(0, points)});
-        points -= stroke.points.length;
+        if (points > 0) strokes.push(stroke.slice(0, points));
+        points -= stroke.length;
       }
       replay = share < 1 ? {whole, frame: requestAnimationFrame(step)} : null;
       redraw();
@@ -103,7 +102,9 @@
     replay = {whole, frame: requestAnimationFrame(step)};
   }
 
-  function stopReplay() {
+  /* No stroke goes on, and a digit that is being shown is there. */
+  function finish() {
+    active = null;
     if (!replay) return;
     cancelAnimationFrame(replay.frame);
     strokes = replay.whole;
@@ -116,9 +117,9 @@
   function paint(context, color) {
     context.lineCap = context.lineJoin = "round";
     context.strokeStyle = color;
-    for (const {width, points} of strokes) {
+    context.lineWidth = Number(pen.value);
+    for (const points of strokes) {
       const [[x, y], last] = [points[0], points.at(-1)];
-      context.lineWidth = width;
       context.beginPath();
       context.moveTo(x, y);
       for (let i = 1; i < points.length - 1; i++) {
@@ -177,7 +178,7 @@
     });
   }
 
-  const percent = (p) => (p < 0.005 ? "" : p > 0.995 ? "> 99 %" : `${Math.round(100 * p)} %`);
+  const percent = (p) => (p < 0.005 ? "" : p > 0.995 ? ">\u00a099\u00a0%" : `${Math.round(100 * p)}\u00a0%`);
 
   function paintAnswer(network, probabilities) {
     network.probabilities = probabilities;
@@ -269,7 +270,7 @@
       if (unsure.length) text += unsure.length > 1 ? " Neither is sure." : ` The ${unsure[0]} is not sure.`;
     }
     if (sentence.textContent !== text) sentence.textContent = text;
-    time.textContent = empty ? "" : `Prepared and answered in ${took < 1 ? "less than 1" : Math.round(took)} ms.`;
+    time.textContent = empty ? "" : `Prepared and answered in ${took < 1 ? "less than\u00a01" : Math.round(took)}\u00a0ms.`;
   }
 
   // ---- the rows, tiles and buttons that the page's text leaves to us ----
@@ -303,11 +304,7 @@
     }
     part("undo").onclick = undo;
     part("clear").onclick = clear;
-    pen.oninput = () => {
-      if (!replay && strokes.length) strokes = strokes.map((stroke) => ({...stroke, width: Number(pen.value)}));
-      redraw();
-    };
-    prepare.onchange = redraw;
+    pen.oninput = prepare.onchange = redraw;
     root.addEventListener("keydown", (event) => {
       if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey) { event.preventDefault(); undo(); }
     });
