@@ -135,6 +135,11 @@ class Browser:
 
 UNSET = """[...document.querySelectorAll('.math')].filter(
     m => !m.querySelector('mjx-container') || m.querySelector('mjx-merror')).map(m => m.textContent.slice(0, 60))"""
+CUT_OFF = """[...document.querySelectorAll('mjx-container')].filter(m => m.checkVisibility() && m.querySelector('mjx-math')).filter(m => {
+    const room = m.hasAttribute('display') ? m : m.closest('p, li, dd, td, th, figcaption') || m;
+    return m.querySelector('mjx-math').getBoundingClientRect().width > room.getBoundingClientRect().width + 1; })
+    .concat([...document.querySelectorAll('.traceback pre')].filter(e => e.scrollWidth > e.clientWidth))
+    .map(e => e.textContent.slice(0, 60))"""
 TOO_WIDE = """[...document.querySelectorAll('article *')].filter(e => {
     if (e.getBoundingClientRect().right <= 391 || e.closest('mjx-assistive-mml, svg')) return false;
     for (let p = e.parentElement; p; p = p.parentElement)
@@ -163,7 +168,7 @@ class TestInABrowser:
         found = {}
         for page in html_files(site):
             browser.open(page.resolve().as_uri())
-            found[page.name] = [*browser.trouble(site), *browser.js(UNSET)]
+            found[page.name] = [*browser.trouble(site), *browser.js(UNSET), *browser.js(CUT_OFF)]
         assert {k: v for k, v in found.items() if v} == {}
 
     def test_every_page_fits_a_phone_in_the_dark(self, browser, site):
@@ -174,6 +179,13 @@ class TestInABrowser:
             width = browser.js("document.documentElement.scrollWidth")
             if width > PHONE[0]:
                 found[page.name].append(f"the page is {width} pixels wide")
+        assert {k: v for k, v in found.items() if v} == {}
+
+    def test_on_a_phone_formulas_in_the_text_are_not_cut_off(self, browser, site):
+        found = {}
+        for page in html_files(site):
+            browser.open(page.resolve().as_uri(), PHONE)
+            found[page.name] = browser.js(CUT_OFF.replace("mjx-container'", "mjx-container:not([display])'"))
         assert {k: v for k, v in found.items() if v} == {}
 
     def test_notes_stand_in_the_margin_or_on_a_phone_in_the_text(self, browser, small_site):

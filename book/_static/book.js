@@ -2,6 +2,23 @@
    site is opened as files; the list of results does not need them. */
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
+/* A formula that has no room is set smaller, down to two thirds; what is still too wide scrolls. */
+function fitFormulas() {
+  const formulas = [...document.querySelectorAll("mjx-container")];
+  for (const formula of formulas) {
+    formula.dataset.size ??= parseFloat(formula.style.fontSize) || 100;
+    formula.style.fontSize = `${formula.dataset.size}%`;
+  }
+  const width = (element) => element.getBoundingClientRect().width;
+  const room = (formula) => (formula.hasAttribute("display") ? formula : formula.closest("p, li, dd, td, th, figcaption") || formula);
+  const shares = formulas.map((formula) => width(room(formula)) / width(formula.querySelector("mjx-math")));
+  formulas.forEach((formula, i) => {
+    if (shares[i] < 0.99) formula.style.fontSize = `${formula.dataset.size * Math.max(0.66, 0.99 * shares[i])}%`;
+  });
+}
+addEventListener("load", () => window.MathJax?.startup?.promise.then(fitFormulas));
+addEventListener("resize", fitFormulas);
+
 /* The cover's picture holds one group for each digit. Offer a button for each
    that shows it; without this script the first one chosen stays. */
 document.addEventListener("DOMContentLoaded", () => {
