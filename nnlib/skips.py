@@ -9,7 +9,13 @@ import numpy as np
 
 from nnlib.convolution import whole
 from nnlib.dense import Layer, ShapeError, expect_shape
-from nnlib.network import claim_layers, connect, describe_layer, first_with_parameters
+from nnlib.network import (
+    adapt,
+    claim_layers,
+    connect,
+    describe_layer,
+    first_with_parameters,
+)
 from nnlib.optimizers import number_between
 
 __all__ = [
@@ -359,9 +365,12 @@ def lay_out(skips, input_shape):
     parts, enters, plan, shape = [], [], [], input_shape
 
     def lay(layers, shape):
-        built, shapes = connect(layers, shape) if layers else ([], [shape])
-        parts.extend(built)
-        return slice(len(parts) - len(built), len(parts)), shapes[-1]
+        first = len(parts)
+        for layer in layers:
+            for piece in adapt(layer, shape, enters):
+                shape = piece.build(shape)
+                parts.append(piece)
+        return slice(first, len(parts)), shape
 
     for k in range(len(skips.given) + 1):
         roads = [(start, *lay(road, enters[start]))

@@ -9,7 +9,7 @@ import math
 
 from reference._edge import to_array, to_list
 from reference.dense import Layer, ShapeError
-from reference.network import connect
+from reference.network import adapt, connect
 
 WAYS = ("add", "subtract", "multiply", "mean", "overwrite", "concatenate")
 
@@ -152,6 +152,16 @@ class _Block(Layer):
             getattr(self, "d" + full)[...] = _sum([getattr(layer, "d" + name) for layer, name in places])
 
 
+def _lay(layers, shape, earlier):
+    """The layers with their adapters, built, and the shape at their end; there may be none."""
+    laid = []
+    for layer in layers:
+        for piece in adapt(layer, shape, earlier):
+            shape = piece.build(shape)
+            laid.append(piece)
+    return laid, shape
+
+
 class Skips(_Block):
     def __init__(self, *layers, arrows, how="add"):
         super().__init__(*layers)
@@ -169,15 +179,14 @@ class Skips(_Block):
             met = [shape]
             for a, (start, stop, projection) in enumerate(self.arrows):
                 if stop == k:
-                    road, shapes = connect(projection, enters[start]) if projection else ([], [enters[start]])
-                    self.roads[a] = road
-                    parts = parts + road
-                    met.append(shapes[-1])
+                    self.roads[a], end = _lay(projection, enters[start], enters)
+                    parts = parts + self.roads[a]
+                    met.append(end)
             enters.append(merge_shapes(met, self.how))
             if k < len(self.given):
-                layers, shapes = connect([self.given[k]], enters[k])
+                layers, shape = _lay([self.given[k]], enters[k], enters)
                 self.straight.append(layers)
-                parts, shape = parts + layers, shapes[-1]
+                parts = parts + layers
         self._enter("", parts)
         return enters[-1]
 

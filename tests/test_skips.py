@@ -22,7 +22,7 @@ from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, Layer, ShapeError, he_normal
 from nnlib.gradcheck import check_layer, check_network, numerical_gradient
 from nnlib.losses import SoftmaxCrossEntropy
-from nnlib.network import Network, batch_last, named_views
+from nnlib.network import Flatten, Network, batch_last, named_views
 from nnlib.optimizers import Adam
 from nnlib.regularization import BatchNorm, Dropout, refresh_statistics
 from nnlib.skips import WAYS, Feedback, Loop, Skip, Skips, merge, merge_backward, merge_shapes
@@ -436,6 +436,30 @@ def test_adapters_are_put_in_inside_too():
     assert flat.predict(np.ones((1, 2, 3))).shape == (1, 5)
 
 
+def test_inside_skips_columns_become_the_images_that_they_were():
+    """As in a network: the last map with as many numbers, not a square of one channel."""
+    layers = [["Convolution", 4, 3, 1, 2], ["Dense", 3], ["Dense", 64], ["Convolution", 2, 3, 1, 1]]
+    chain = Network(*map(make, layers)).build((2, 8, 8))
+    assert chain.shapes[-2:] == [(4, 4, 4), (2, 4, 4)]
+    description = ["Skips", {"arrows": [[1, 2, ["Dense", 3]]]}, layers]
+    block = Network(make(description), dtype=np.float64).build((2, 8, 8), seed=1)
+    assert block.shapes[-1] == (2, 4, 4) and block.layers[0].parameter_shapes["convolution2.W"] == (2, 4, 3, 3)
+    theirs = built(description, (2, 8, 8), kinds=THEIRS, parameters=parameters(block.layers[0]))
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 2))
+    assert_allclose(block.forward(x), theirs.forward(x), rtol=1e-9, atol=1e-12)
+
+
+def test_a_flatten_with_nothing_to_do_is_left_out_as_in_a_network():
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    for with_, without in ((Skip(Dense(3), Flatten()), Skip(Dense(3))), (Skip(Dense(3), projection=Flatten()), Skip(Dense(3)))):
+        found = []
+        for block in (with_, without):
+            network = Network(block, dtype=np.float64).build(3, seed=4)
+            found.append((network.predict(x), network.forward(x.T).copy(), network.backward(np.ones((3, 2)), need_dx=True).copy(), network.gradients))
+        for ours, theirs in zip(*found):
+            assert_array_equal(ours, theirs)
+
+
 class Keeper(Layer):
     """Adds up what it has seen while training: a layer with a buffer. Passes on the flag."""
     scale = 2.0
@@ -520,7 +544,7 @@ def test_the_training_flag_reaches_every_layer():
 
 # Input of all kinds
 
-EVERY = {"Skip": lambda: Skip(Dense(3), Tanh()), "Skips": lambda: Skips(Dense(3), Tanh(), arrows=[(0, 1), (0, 2)]),
+EVERY = {"Skip": lambda: Skip(Dense(3), Tanh()), "Skips": lambda: Skips(Dense(3), Tanh(), arrows=[(0, 1), (0, 2), (1, 2, Dense(3))]),
          "Loop": lambda: Loop(Dense(3), Tanh(), times=2), "Feedback": lambda: Feedback(Dense(3), times=2, shared=False)}
 every = pytest.mark.parametrize("kind", EVERY)
 
