@@ -1,5 +1,9 @@
 """The real book: what is committed is what its chapters say."""
 
+import ast
+import re
+import sys
+
 import nbformat
 import pytest
 
@@ -53,3 +57,20 @@ def test_no_visible_code_line_scrolls_on_the_page(path):
     for cell in read_chapter(path, ROOT).code:
         if "hide-input" not in cell.tags:
             assert max(map(len, cell.source.splitlines())) <= 88, f"{path.name}:{cell.line}"
+
+
+def imported(tree):
+    """The top-level modules that a syntax tree imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=stem)
+def test_a_chapter_imports_only_what_is_installed_for_it(path):
+    lock = set(re.findall(r"^[\w-]+(?===)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    known = {"nnlib", "course", *sys.stdlib_module_names}
+    found = set().union(*(imported(ast.parse(cell.source)) for cell in read_chapter(path, ROOT).code))
+    assert {{"PIL": "pillow", "yaml": "pyyaml"}.get(name, name.lower()) for name in found - known} <= lock

@@ -569,6 +569,37 @@ def test_takes_integers_and_arrays_out_of_order_and_keeps_its_dtype(kind, dtype)
     assert all(getattr(layer, f"d{name}").dtype == dtype for name in layer.parameter_shapes)
 
 
+@pytest.mark.parametrize("block", [lambda: Skip(Tanh()), lambda: Loop(Tanh(), times=2, how="subtract")])
+def test_without_parameters_the_input_decides_the_dtype(block):
+    """Integers become floats before they meet: differences of unsigned ones would wrap around."""
+    layer = block()
+    layer.build((3,))
+    layer.allocate()
+    x = np.arange(6, dtype=np.uint8).reshape(3, 2)
+    y = layer.forward(x).copy()
+    assert y.dtype == np.float64
+    assert_array_equal(layer.forward(x.astype(float)), y)
+    assert layer.forward(x.astype(np.float32)).dtype == layer.backward(np.ones((3, 2))).dtype == np.float32
+
+
+class Asked(Dense):
+    """A layer that notes whether it was asked for dx."""
+
+    def backward(self, dy, need_dx=True):
+        self.asked = need_dx
+        return super().backward(dy, need_dx)
+
+
+def test_without_dx_the_first_layers_compute_none():
+    road, first, second = Asked(3), Asked(3), Asked(3)
+    block = Skip(first, second, projection=road)
+    Network(block, dtype=np.float64).build(3)
+    block.forward(np.ones((3, 2)))
+    for need_dx in (False, True):
+        block.backward(np.ones((3, 2)), need_dx)
+        assert [layer.asked for layer in (road, first, second)] == [need_dx, need_dx, True]
+
+
 @every
 def test_without_dx_the_parameters_gradients_are_the_same(kind):
     layer, _ = ready(kind)
