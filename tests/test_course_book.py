@@ -74,3 +74,9 @@ def test_a_chapter_imports_only_what_is_installed_for_it(path):
     known = {"nnlib", "course", *sys.stdlib_module_names}
     found = set().union(*(imported(ast.parse(cell.source)) for cell in read_chapter(path, ROOT).code))
     assert {{"PIL": "pillow", "yaml": "pyyaml"}.get(name, name.lower()) for name in found - known} <= lock
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=stem)
+def test_no_formula_shows_the_backslash_of_an_underscore(path):
+    """MathJax takes the underscore's backslash away in \\mathrm{fan\\_in}, not in \\text{fan\\_in}."""
+    assert re.findall(r"\\text\{[^}]*\\_", path.read_text(encoding="utf-8")) == []
