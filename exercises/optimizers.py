@@ -19,16 +19,17 @@ def vectors(rng, size, dtype=np.float64, scale=1.0, **zeros):
 def momentum_steps(rng, size, steps, dtype=np.float64, **options):
     """Steps with a gradient of its own for each; then w and v."""
     script = vectors(rng, size, dtype, v=0.0)
-    for _ in range(steps):
-        script.call("momentum_step", Ref("w"), rng.normal(size=size).astype(dtype), Ref("v"), 0.1, keep=False, **options)
+    for k in range(steps):
+        g = rng.normal(size=size).astype(dtype) if k else Ref("g")
+        script.call("momentum_step", Ref("w"), g, Ref("v"), 0.1, keep=False, **options)
     return script.get("w").get("v")
 
 
 def adam_steps(rng, size, steps, dtype=np.float64, scale=1.0, start=1, **options):
     """Steps number `start` and later; then w, m and s."""
-    script = vectors(rng, size, dtype, m=0.0, s=0.0)
+    script = vectors(rng, size, dtype, scale, m=0.0, s=0.0)
     for t in range(start, start + steps):
-        g = (scale * rng.normal(size=size)).astype(dtype)
+        g = (scale * rng.normal(size=size)).astype(dtype) if t > start else Ref("g")
         script.call("adam_step", Ref("w"), g, Ref("m"), Ref("s"), t, keep=False, **options)
     return script.get("w").get("m").get("s")
 

@@ -134,6 +134,9 @@ def test_a_report_says_what_was_run():
     assert in_words(call("f", X, (1, [2.5]), Made("nnlib.dense.Dense", 3))) == ["f(argument 1, (1, [2.5]), Dense(3))"]
     assert verdict(lambda x: x + 1, lambda x: x + 0).calls == ("f(argument 1)",)
     assert verdict(lambda x: x + 0, lambda x: x + 0).calls == ()
+    script = (Script().given(x=X).make("a", "Dual", 2.0).call("a.__rsub__", 1.0, name="b").call("b.__neg__")
+              .call("b.__setattr__", "part", Ref("x")).call("b.__getitem__", 1).call("b.__repr__"))
+    assert in_words(script) == ["a = Dual(2.0)", "b = 1.0 - a", "-b", "b.part = x", "b[1]", "repr(b)"]
 
 
 def test_a_part_of_the_library_that_is_not_written_is_named():

@@ -1,9 +1,11 @@
 """The student edition: what it refuses, what it has, and how it answers."""
 
+import ast
 import dataclasses
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +13,14 @@ import sys
 import numpy as np
 import pytest
 
+from course.chapter import read_book
 from course.classroom import appendix, check, recheck, render, student
-from course.classroom.exercise import Case, Mutant, call
+from course.classroom.exercise import Case, Mutant, Name, call
 from course.classroom.handout import handout, marked
 from course.classroom.refusals import leaks, problems
 from course.classroom.release import check_only, release
-from course.classroom.sheets import load, make_task, stub
+from course.classroom.script import Script, in_words
+from course.classroom.sheets import load, make_task, parameters_of, stub, with_names
 from course.classroom.trials import try_out
 from course.environment import ROOT
 from course.errors import Refusal
@@ -40,6 +44,9 @@ def room(tmp_path_factory):
         shutil.copy(path, root / "book")
     shutil.copy(ROOT / "exercises" / "activations.py", root / "exercises")
     shutil.copy(ROOT / "nnlib" / "__init__.py", root / "nnlib")
+    for name in ("book/results/runs.csv", "nnlib/pretrained/mlp.safetensors"):
+        (root / name).parent.mkdir()
+        (root / name).write_text("x")
     return root
 
 
@@ -176,7 +183,7 @@ def test_a_hidden_case_is_found(copy, sheet, tried):
     hidden = next(c for c in cases(sheet, "softmax") if c.hidden)
     path.write_text(path.read_text().replace('"one sample"', f'"{hidden.name}"'))
     assert "the hidden case 'every column has its own maximum'" in found(copy, sheet, tried)
-    numbers = next(t for t in tried if t.task.name == "softmax").cases[hidden.name][-1][0].inputs["argument 1"]
+    numbers = next(t for t in tried if t.task.name == "softmax").cases[hidden.name][-1][0].inputs["z"]
     path.write_text(json.dumps({"x": numbers.tolist()}))
     assert "the hidden case" in found(copy, sheet, tried)
 
@@ -229,7 +236,7 @@ def test_wrong_and_right_answers(copy):
     report = check.check_saved("softmax", copy)
     assert [v.status for v in report.verdicts] == ["right", "wrong", "right", "wrong"] and report.points == 3
     wrong = report.verdicts[1]
-    assert wrong.smallest_failing_input["argument 1"].shape == (1, 2), "the smallest"
+    assert wrong.smallest_failing_input["z"].shape == (1, 2) and wrong.calls == ("softmax(z)",), "the smallest"
     assert [v.status for v in check.check_saved("sigmoid", copy).verdicts] == ["crashed"] * 3
     assert "Why it matters: Only differences count" in str(report) and "nan" in report._repr_html_()
     assert "For the next" in render.text(report, 1) and "Hint 3 of 3" in render.text(report, 3)
@@ -238,7 +245,8 @@ def test_wrong_and_right_answers(copy):
 def test_a_known_mistake_is_recognised(copy):
     answer(copy, softmax=NAIVE)  # which makes two mistakes: the more telling one is declared first
     report = check.check_saved("softmax", copy)
-    assert report.hint == 0 and "This looks like a mistake we know" in str(report)
+    assert report.hint == 0 and "This looks like a mistake we know: no shift. What happens" in str(report)
+    assert "--hint 2" in str(report) and "we know: no shift. What happens" in report._repr_html_()
 
 
 def test_the_edition_runs_by_itself(copy):
@@ -250,11 +258,37 @@ def test_the_edition_runs_by_itself(copy):
         done = subprocess.run([sys.executable, *arguments], cwd=copy, env=environment, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
     assert python("-m", "course", "check", "relu")[0] == 0
-    assert python("-m", "course", "check", "rely")[0] == 2
+    assert python("-m", "course", "check", "rely") == (2, "no exercise is called 'rely'; did you mean relu?\n")
     status, text = python("-m", "course", "progress")
     assert status == 0 and "3 / 22" in text
     status, text = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "-m", "relu or softplus")
     assert status == 1 and "1 failed, 1 passed" in text
+
+
+def test_what_is_not_begun_costs_no_process(copy, monkeypatch):
+    answer(copy, relu="return np.maximum(z, 0, out=out)")
+    ran, run = [], check.runner.outcomes
+    monkeypatch.setattr(check.runner, "outcomes", lambda folder, jobs: ran.append(len(jobs)) or run(folder, jobs))
+    reports = check.check_all(["relu", "softmax", "silu"], copy)
+    assert ran == [1] and reports["relu"].passed and not reports["silu"].started
+    assert reports["softmax"].verdicts[0].message == "not written yet"
+
+
+def test_an_edition_has_what_its_chapters_read(edition):
+    assert (edition / "results" / "runs.csv").exists() and (edition / "nnlib" / "pretrained" / "mlp.safetensors").exists()
+    for chapter in read_book(ROOT):
+        code = "\n".join(c.source for c in handout(ROOT, chapter).cells if c.cell_type == "code")
+        assert '"../' not in code, f"{chapter.name} reads what stands outside of the edition"
+
+
+def test_an_edition_asks_for_the_packages_its_chapters_import(edition):
+    asked = set(re.findall(r"^[a-z]+", (edition / "requirements.txt").read_text(), re.MULTILINE))
+    names = {"PIL": "pillow", "yaml": "pyyaml", "IPython": "ipykernel"}
+    for chapter in read_book(ROOT):
+        for node in (node for tree in chapter.trees for node in ast.walk(tree)):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", ()) if isinstance(a, ast.alias)]
+            for module in {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) - {"nnlib", "course"}:
+                assert names.get(module, module) in asked, f"{chapter.name} imports {module}"
 
 
 def test_check_in_a_notebook(copy, monkeypatch):
@@ -296,6 +330,23 @@ def test_a_submission_is_checked_with_hidden_cases(room, copy, sheet, monkeypatc
 
 def test_one_chapter_can_be_checked_alone():
     assert check_only(ROOT, 3).startswith("03-activations: 6 exercises")
+
+
+def test_inputs_go_by_the_names_of_the_parameters():
+    parameters = parameters_of("class Loss:\n    def forward(self, p, y):\n        pass\n\n\nclass Huber(Loss):\n"
+                               "    def __init__(self, width):\n        pass\n\n\ndef merge(values, how):\n    pass\n")
+    one, two, three = np.ones(1), np.ones(2), np.ones(3)
+    script = (Script().given(y=np.ones(4)).make("loss", "Huber", one).call("loss.forward", two, three)
+              .call("loss.forward", three, np.zeros(2)).call("merge", [np.zeros(1), np.zeros(2)], "add").call("other", np.zeros(5)))
+    named = with_names(script, parameters)
+    assert in_words(named) == ["loss = Huber(width)", "loss.forward(p, y2)", "loss.forward(y2, y3)",
+                               "merge([values[0], values[1]], 'add')", "other(argument 1 of call 5)"]
+    assert named.inputs["p"] is two and named.inputs["y2"] is three and script.inputs["argument 1"] is one
+
+
+def test_a_parameter_does_not_hide_a_function():
+    script = with_names(Script().call("f", np.ones(1), Name("g")), parameters_of("def f(g, h):\n    pass\n"))
+    assert in_words(script) == ["f(g2, g)"]
 
 
 def test_stubs_keep_what_says_what_is_wanted():

@@ -60,7 +60,7 @@ def test_a_known_mistake_is_recognised_and_explained(graded, mutant):
     assert rows["bert", "softmax"]["mistakes"] == [mutant.name]
     table = pd.read_csv(out / "mistakes.csv")
     assert table.loc[table.mistake == mutant.name, "students"].tolist() == [1]
-    assert "This looks like a mistake we know" in (out / "feedback" / "bert.html").read_text(encoding="utf-8")
+    assert f"This looks like a mistake we know: {mutant.name}." in (out / "feedback" / "bert.html").read_text(encoding="utf-8")
     assert (out / "mistakes.png").stat().st_size > 1000
 
 

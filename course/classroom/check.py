@@ -6,6 +6,7 @@ Part of the student edition. The visible cases are in `cases/`, with the numbers
 import json
 import os
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,11 +24,13 @@ class Report:
 
     verdicts : one for each visible case
     hint : number of the hint that explains a recognised mistake, or None
+    mistake : what it is called
     """
 
     exercise: dict
     verdicts: tuple
     hint: int | None = None
+    mistake: str = ""
 
     @property
     def passed(self):
@@ -69,7 +72,9 @@ def find(name, folder=ROOT):
     try:
         return exercises(folder)[name]
     except KeyError:
-        raise LookupError(f"no exercise is called {name!r}; there are {', '.join(exercises(folder))}") from None
+        close = get_close_matches(name, exercises(folder), n=3)
+        said = f"did you mean {' or '.join(close)}?" if close else "`python -m course progress` lists them"
+        raise LookupError(f"no exercise is called {name!r}; {said}") from None
 
 
 def scripts(exercise):
@@ -87,8 +92,8 @@ def assess(exercise, outcomes):
             script, expected = Script.of(from_json(size["script"])), from_json(size["expected"])
             found.append(verdict(exercise, case, script, outcome, expected))
         verdicts.append(next((v for v in found if not v.right), found[-1]))
-    wrong = any(not v.right for v in verdicts)
-    return Report(exercise, tuple(verdicts), recognise(exercise, last) if wrong else None)
+    known = recognise(exercise, last) if any(not v.right for v in verdicts) else None
+    return Report(exercise, tuple(verdicts), known and known["hint"], known["mistake"] if known else "")
 
 
 def verdict(exercise, case, script, outcome, expected):
@@ -100,15 +105,15 @@ def verdict(exercise, case, script, outcome, expected):
 
 
 def recognise(exercise, outcomes):
-    """The hint for the mistake that gives these results in every visible case, or else wherever it shows; or None."""
+    """The known mistake that gives these results in every visible case, or else wherever it shows; or None."""
     partly = None
     for symptom in exercise["symptoms"]:
         known = from_json(symptom["outcomes"])
         alike = {name for name, outcome in known.items() if same(outcomes[name], outcome)}
         if alike == set(known):
-            return symptom["hint"]
+            return symptom
         if partly is None and alike.issuperset(symptom["wrong"]):
-            partly = symptom["hint"]
+            partly = symptom
     return partly
 
 
@@ -132,9 +137,12 @@ def check_all(names, folder=ROOT):
     found = {}
     for chapter, own in chapters.items():
         page = student.read_page(folder / f"{chapter}.ipynb")
-        jobs = [(page.sources(name), scripts(find(name, folder))) for name in own]
+        sources = {name: page.sources(name) for name in own}
+        blank = {name for name in own if sources[name] and sources[name][-1].strip() == find(name, folder)["stub"].strip()}
+        jobs = [(None if name in blank else sources[name], scripts(find(name, folder))) for name in own]
         for name, outcomes in zip(own, run_jobs(folder, jobs)):
-            missing = {"status": "missing", "message": f"{page.path.name} has no cell for {name}"}
+            why = "not written yet" if name in blank else f"{page.path.name} has no cell for {name}"
+            missing = {"status": "missing", "message": why}
             exercise = find(name, folder)
             found[name] = assess(exercise, outcomes or [missing] * len(scripts(exercise)))
     return {name: found[name] for name in names}

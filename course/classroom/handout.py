@@ -10,6 +10,7 @@ from course.inline import matches, pattern
 from course.outputs import blank_notebook
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+MOVED = {'"../results': '"results', '"../../nnlib/pretrained': '"nnlib/pretrained'}  # an edition has its notebooks on top
 SCHEMA = {"schema_version": 3, "task": False}
 START = "from course.classroom.check import begin\n\ncheck = begin({!r})"
 
@@ -21,6 +22,7 @@ def handout(root, chapter, sheet=None, solved=False):
     """
     notebook = blank_notebook(chapter)
     fill_numbers(root, notebook, chapter)
+    find_files(notebook)
     tasks = {task.cell: task for task in sheet.tasks if task.cell is not None} if sheet else {}
     cells = []
     for cell, made in zip(chapter.cells, notebook.cells):
@@ -65,6 +67,14 @@ def fill_numbers(root, notebook, chapter):
         if made.cell_type == "markdown" and matches(made.source):
             filled = pattern(made.source)
             made.source = next((text for text in done if filled.fullmatch(text)), made.source)
+
+
+def find_files(notebook):
+    """Let the code read the book's tables and trained networks from where they are in an edition."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            for there, here in MOVED.items():
+                cell.source = cell.source.replace(there, here)
 
 
 def exercise_cells(task, made, solved):

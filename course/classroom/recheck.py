@@ -38,7 +38,7 @@ def recheck(root, name, notebook=None, seed=None, secret=""):
         sources = [*task.before, *own, answer.source]
     seeds = {c.name: seed if c.hidden and seed is not None else case_seed(task.exercise, c, secret)
              for c in task.exercise.cases}
-    scripts = [case.script(seeds[case.name]) for case in task.exercise.cases]
+    scripts = [task.script(case, seeds[case.name]) for case in task.exercise.cases]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         write_package(sheet.upstream, Path(folder) / "nnlib")
         outcomes = runner.outcomes(folder, [(sources, scripts)])[0]

@@ -20,6 +20,8 @@ from course.outputs import dump
 STAMP = ".student-edition"
 SHIPPED = ("__init__.py", "notebook.py", *(f"classroom/{name}.py" for name in (
     "__init__", "codec", "script", "judge", "runner", "student", "check", "render", "desk")))
+READ = (("data", "*", "data"), ("book/results", "*.csv", "results"),  # what the chapters' code reads, and where
+        ("nnlib/pretrained", "*.safetensors", "nnlib/pretrained"))
 PLACES = {"main.py": "course/__main__.py", "conftest.py": "conftest.py", "README.md": "README.md",
           "test_exercises.py": "test_exercises.py", "requirements.txt": "requirements.txt"}
 
@@ -109,8 +111,9 @@ def write_edition(root, out, sheets, trials, chapters, data=True):
     student.build(out)
     (out / "nnlib" / "__init__.py").write_text(f'"""The library you write, made from your notebooks."""\n{version(root)}')
     refuse_all(list(leaks(out, sheets, trials)))
-    for path in sorted(p for p in (root / "data").glob("*") if p.is_file()) if data else ():
-        copy(path, out / "data" / path.name)
+    for folder, pattern, place in READ if data else ():
+        for path in sorted(p for p in (root / folder).glob(pattern) if p.is_file()):
+            copy(path, out / place / path.name)
 
 
 def version(root):
@@ -136,7 +139,7 @@ def describe_exercise(trial):
     """One exercise; of its hidden cases only how many there are."""
     exercise = trial.task.exercise
     return {"name": exercise.name, "kind": exercise.kind, "target": exercise.target, "stars": exercise.stars,
-            "minutes": exercise.minutes, "points": exercise.points, "hints": list(exercise.hints),
+            "minutes": exercise.minutes, "points": exercise.points, "hints": list(exercise.hints), "stub": trial.task.stub,
             "hidden": len(exercise.hidden), "hidden_points": sum(c.points for c in exercise.hidden),
             "cases": [describe_case(trial, case) for case in exercise.visible],
             "symptoms": list(symptoms(trial))}
@@ -151,13 +154,13 @@ def describe_case(trial, case):
 
 
 def symptoms(trial):
-    """For each mutant that a visible case rejects: what it returns there, and the hint that explains it."""
+    """For each mutant that a visible case rejects: its name, what it returns there, and the hint that explains it."""
     visible = [case.name for case in trial.task.exercise.visible]
     for mutant in trial.task.exercise.mutants:
         verdicts, outcomes = trial.verdicts[mutant.name], trial.outcomes[mutant.name]
         wrong = [name for name in visible if not verdicts[name][-1].right]
         if wrong:
-            yield {"hint": mutant.hint, "wrong": wrong, "outcomes": to_json({n: outcomes[n][-1] for n in visible})}
+            yield {"mistake": mutant.name, "hint": mutant.hint, "wrong": wrong, "outcomes": to_json({n: outcomes[n][-1] for n in visible})}
 
 
 def write_sources(root, folder, sheets):

@@ -17,8 +17,7 @@ MARKS = {"right": "✓", "missing": "·"}
 def text(report, hint=None):
     """A report as plain text; `hint`: the number, from 1, of a hint to show."""
     exercise = report.exercise
-    lines = [f"{exercise['name']} {exercise['stars']}   {points(report.points)} of "
-             f"{points(sum(c['points'] for c in exercise['cases']))} from visible cases"]
+    lines = [f"{exercise['name']} {exercise['stars']}   {score(report)}"]
     for case, verdict in zip(exercise["cases"], report.verdicts):
         lines.append(f"  {MARKS.get(verdict.status, '✗')} {case['name']} ({points(case['points'])})")
         if not verdict.right:
@@ -76,13 +75,17 @@ def shown(value):
     if isinstance(value, Opaque):
         return f"<a {value.type}>"
     if isinstance(value, np.ndarray):
-        body = np.array2string(value, precision=6, suppress_small=False, max_line_width=WIDTH, threshold=60,
-                               edgeitems=3)
-        body += f"\n{value.dtype}, shape {value.shape}"
+        single = value.ndim > 2 and value.shape[-1] == 1  # a batch of one: its images are drawn as images
+        body = np.array2string(value[..., 0] if single else value, precision=6, suppress_small=False,
+                               max_line_width=WIDTH, threshold=60, edgeitems=3)
+        body = re.sub(r"\n\s*\n", "\n\n", body)
+        body += f"\n{value.dtype}, shape {value.shape}" + ", drawn without the last axis" * single
     elif isinstance(value, np.generic):
         body = f"{value.item()!r}" + f"  ({value.dtype})" * (value.dtype.kind == "f" and value.dtype != float)
+    elif isinstance(value, list) or isinstance(value, tuple) and any(isinstance(v, np.ndarray | np.generic | list) for v in value):
+        body = "\n".join(map(shown, value))
     else:
-        body = "\n".join(map(shown, value)) if isinstance(value, list | tuple) else repr(value)
+        body = repr(value)
     lines = body.split("\n")
     return "\n".join(lines if len(lines) <= 2 * ROWS else [*lines[:ROWS], "…", *lines[-ROWS:]])
 
@@ -104,6 +107,11 @@ def waiting(report):
     return f"{cases} ({points(report.exercise['hidden_points'])}) wait{'s' * (count == 1)} for the grader."
 
 
+def score(report):
+    """The points of the visible cases."""
+    return f"{report.points} of {points(sum(c['points'] for c in report.exercise['cases']))} from visible cases"
+
+
 def points(number):
     """A number of points, in words."""
     return f"{number} point{'s' * (number != 1)}"
@@ -115,12 +123,17 @@ def advice(report, hint=None):
     if report.passed:
         return []
     if hint is None and report.hint is not None:
-        return [f"  This looks like a mistake we know. {hints[report.hint]}"]
-    if hint is None:
+        said, number = [f"  {known(report.mistake)} {hints[report.hint]}"], report.hint + 1
+    elif hint is None:
         return [f"  For a hint: python -m course check {name} --hint 1"]
-    shown_hint = f"  Hint {hint} of {len(hints)}: {hints[hint - 1]}"
-    more = [f"  For the next: python -m course check {name} --hint {hint + 1}"] if hint < len(hints) else []
-    return [shown_hint, *more]
+    else:
+        said, number = [f"  Hint {hint} of {len(hints)}: {hints[hint - 1]}"], hint
+    return said + [f"  For the next: python -m course check {name} --hint {number + 1}"] * (number < len(hints))
+
+
+def known(mistake):
+    """A known mistake by its name."""
+    return f"This looks like a mistake we know: {mistake}."
 
 
 def marked_up(words):
@@ -133,9 +146,7 @@ def marked_up(words):
 def page(report):
     """A report as HTML for a notebook: colours that read on light and dark, nothing loaded from anywhere."""
     exercise, out = report.exercise, []
-    total = points(sum(c["points"] for c in exercise["cases"]))
-    out.append(f"<strong>{escape(exercise['name'])}</strong> {exercise['stars']} &ensp; "
-               f"{points(report.points)} of {total} from visible cases")
+    out.append(f"<strong>{escape(exercise['name'])}</strong> {exercise['stars']} &ensp; {score(report)}")
     for case, verdict in zip(exercise["cases"], report.verdicts):
         out.append(case_html(case, verdict))
     out.append(f"<div style='margin-top:.5em;opacity:.75'>{escape(waiting(report))}</div>")
@@ -179,8 +190,8 @@ def hints_html(report):
     for number in range(len(hints), 0, -1):
         nested = (f"<details style='margin:.3em 0'><summary>Hint {number} of {len(hints)}</summary>"
                   f"<div style='margin-left:1.4em'>{hints[number - 1]}{nested}</div></details>")
-    known = "" if report.hint is None else f"<div>This looks like a mistake we know. {hints[report.hint]}</div>"
-    return f"<div style='margin-top:.5em'>{known}{nested}</div>"
+    told = "" if report.hint is None else f"<div>{escape(known(report.mistake))} {hints[report.hint]}</div>"
+    return f"<div style='margin-top:.5em'>{told}{nested}</div>"
 
 
 def colour(right):

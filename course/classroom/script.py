@@ -19,6 +19,10 @@ import numpy as np
 from course.classroom.codec import Made, Name, Opaque, ProtocolError, Random, Ref, encode
 
 MESSAGE = 2000  # characters of an error's message that are kept
+WRITTEN = {"__getitem__": "{0}[{1}]", "__setitem__": "{0}[{1}] = {2}", "__setattr__": "{0}.{name} = {2}",
+           "__next__": "next({0})", "__repr__": "repr({0})", "__len__": "len({0})", "__neg__": "-{0}",
+           "__add__": "{0} + {1}", "__sub__": "{0} - {1}", "__mul__": "{0} * {1}",
+           "__radd__": "{1} + {0}", "__rsub__": "{1} - {0}", "__rmul__": "{1} * {0}"}
 
 
 @dataclass(frozen=True)
@@ -214,11 +218,20 @@ def in_words(script):
     """What a script runs, as lines that look like Python; arrays go by their names among the inputs."""
     lines = []
     for step in script.steps:
-        arguments = ", ".join([*map(word, step.args), *(f"{k}={word(v)}" for k, v in step.kwargs.items())])
-        line = last_name(step.path) if step.do == "get" else f"{last_name(step.path)}({arguments})"
+        line = last_name(step.path) if step.do == "get" else written_call(step)
         name = f"{step.name} = " if step.name else ""
         lines.append(f"{name}{line}" + f"   # {step.times} times" * (step.times > 1))
     return lines
+
+
+def written_call(step):
+    """A call as one would write it."""
+    arguments = [*map(word, step.args), *(f"{k}={word(v)}" for k, v in step.kwargs.items())]
+    owner, _, method = last_name(step.path).rpartition(".")
+    if method in WRITTEN:
+        name = step.args[0] if method == "__setattr__" else ""
+        return WRITTEN[method].format(owner, *arguments, name=name)
+    return f"{last_name(step.path)}({', '.join(arguments)})"
 
 
 def word(value):

@@ -7,14 +7,17 @@ code that stands before it.
 
 import ast
 import importlib.util
+import re
 import textwrap
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 
 from course.chapter import parse_file
+from course.classroom.codec import Name, Ref
 from course.classroom.exercise import Exercise, case_seed
 from course.classroom.plain import labels
-from course.classroom.script import run
+from course.classroom.script import Script, run
 from course.errors import Refusal
 from course.tangle import package_files, tangle
 
@@ -87,7 +90,73 @@ class Task:
     def scripts(self, case, secret=""):
         """The case's scripts, the smallest first and its own last, each with its seed."""
         seed = case_seed(self.exercise, case, secret)
-        return [case.script(seed, size) for size in case.sizes]
+        return [self.script(case, seed, size) for size in case.sizes]
+
+    def script(self, case, seed, size=None):
+        """A case's script, its inputs called what the functions they are given to call them."""
+        return with_names(case.script(seed, size), self.parameters)
+
+    @cached_property
+    def parameters(self):
+        """The parameters of every function, method and class that a script may call: {"Dense.forward": ["x"]}."""
+        return parameters_of(self.module.text, self.solution)
+
+
+def parameters_of(*sources):
+    """The names of the positional parameters of functions, methods and classes, `self` left out."""
+    found = {}
+    for node in (node for source in sources for node in ast.parse(source).body):
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = [a.arg for a in node.args.args]
+        elif isinstance(node, ast.ClassDef):
+            for base in (b.id for b in node.bases if isinstance(b, ast.Name)):
+                found |= {node.name + key[len(base):]: names for key, names in found.items() if key.split(".")[0] == base}
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
+            found |= {f"{node.name}.{n.name}".removesuffix(".__init__"): [a.arg for a in n.args.args[1:]] for n in methods}
+    return found
+
+
+def with_names(script, parameters):
+    """The script with its inputs `argument 2 of call 3` called by the parameter's name, with a number where that is taken."""
+    classes = {step.name: step.path for step in script.steps if step.do == "make"}
+    mentioned = [list(references([Name(step.path), *step.args, *step.kwargs.values()])) for step in script.steps]
+    taken = {path.split(".")[0] for paths in mentioned for path in paths} | set(script.inputs) | {s.name for s in script.steps}
+    bases, names = {}, {}
+    for step, paths in zip(script.steps, mentioned):
+        owner, dot, rest = step.path.partition(".")
+        known = parameters.get(f"{classes.get(owner, owner)}{dot}{rest}", ())
+        for name in paths:
+            parts = re.fullmatch(r"(argument (\d+)|\w+(?= of call))( of call \d+)?(\[.*)?", name)
+            if not parts or name not in script.inputs or (parts[2] and int(parts[2]) > len(known)):
+                continue
+            base = parts[1] + (parts[3] or "")
+            if base not in bases:
+                wanted = known[int(parts[2]) - 1] if parts[2] else parts[1]
+                bases[base] = next(w for k in count(1) if (w := f"{wanted}{k}" if k > 1 else wanted) not in taken)
+                taken.add(bases[base])
+            names[name] = bases[base] + (parts[4] or "")
+    steps = [replace(s, args=renamed(s.args, names), kwargs=renamed(s.kwargs, names)) for s in script.steps]
+    return Script({names.get(name, name): value for name, value in script.inputs.items()}, steps)
+
+
+def references(value):
+    """The paths of all that a value refers to: inputs, results, and names of the namespace."""
+    if isinstance(value, Ref | Name):
+        yield value.name if isinstance(value, Ref) else value.path
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from references(part)
+
+
+def renamed(value, names):
+    """A value whose references go by other names."""
+    if isinstance(value, Ref):
+        return Ref(names.get(value.name, value.name))
+    if isinstance(value, list | tuple):
+        return type(value)(renamed(part, names) for part in value)
+    if isinstance(value, dict):
+        return {key: renamed(part, names) for key, part in value.items()}
+    return value
 
 
 def reference(task):

@@ -115,9 +115,9 @@ def each_case(students, known):
 
 
 def advice(row, exercise):
-    """The hint for the first mistake that was recognised, or ""."""
-    hints = [m.hint for m in exercise.mutants if m.name in row["mistakes"]]
-    return exercise.hints[hints[0]] if hints else ""
+    """The first mistake that was recognised and the hint that explains it, or nothing."""
+    known = next((m for m in exercise.mutants if m.name in row["mistakes"]), None)
+    return (render.known(known.name), exercise.hints[known.hint]) if known else ()
 
 
 def total(rows, name):
