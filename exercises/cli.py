@@ -212,7 +212,7 @@ PREPARE_DIGIT = Exercise(
         Mutant("halves to the even side", ("np.floor(size / 2 - center + 0.5)", "np.round(size / 2 - center)"), "half a pixel", 1),
         Mutant("the geometrical middle", ("size / 2 - center", "(size - 1) / 2 - center"), "half a pixel", 2),
         Mutant("the box in the middle", ("np.floor(size / 2 - center + 0.5)", "(size - length) // 2"), "half a pixel", 2),
-        Mutant("over the edge", ("int(np.clip(np.floor(size / 2 - center + 0.5), 0, size - length))", "int(np.floor(size / 2 - center + 0.5))"), "no room to move", 1),
+        Mutant("pushed off the page", ("int(np.clip(np.floor(size / 2 - center + 0.5), 0, size - length))", "int(np.floor(size / 2 - center + 0.5))"), "no room to move", 1),
         Mutant("pale", ("    small = small / small.max()\n", ""), "a bar in a small field", 0),
         Mutant("down and across exchanged", ("top, left = places", "left, top = places"), "a bar in a small field", 1),
         Mutant("twice as wide as needed", ("np.zeros((size, size), np.float32)", "np.zeros((size, size))"), "a bar in a small field", 1),

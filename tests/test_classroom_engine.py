@@ -187,3 +187,4 @@ def test_the_same_symptom():
     script = call("f", X)
     one, other = run(script, {"f": np.negative}), run(script, {"f": lambda x: x * -1})
     assert same(one, other) and not same(one, run(script, {"f": np.abs}))
+    assert not same(one, run(script, {"f": lambda x: -x.astype(np.float32)})), "a wider result is another mistake"

@@ -18,7 +18,7 @@ from course.classroom import appendix, check, recheck, render, student
 from course.classroom.exercise import Case, Mutant, Name, call
 from course.classroom.handout import handout, marked
 from course.classroom.refusals import leaks, problems
-from course.classroom.release import check_only, release
+from course.classroom.release import check_only, release, symptoms
 from course.classroom.script import Script, in_words
 from course.classroom.sheets import load, make_task, parameters_of, stub, with_names
 from course.classroom.trials import try_out
@@ -247,6 +247,15 @@ def test_a_known_mistake_is_recognised(copy):
     report = check.check_saved("softmax", copy)
     assert report.hint == 0 and "This looks like a mistake we know: no shift. What happens" in str(report)
     assert "--hint 2" in str(report) and "we know: no shift. What happens" in report._repr_html_()
+
+
+def test_mistakes_that_look_alike_are_named_together(sheet):
+    exercise = next(t.exercise for t in sheet.tasks if t.name == "softplus")
+    mutants = [Mutant(name, ("np.log1p(np.exp(-np.abs(z)))", other), "ordinary numbers", hint)
+               for name, other, hint in (("one", "0", 1), ("another", "0.0", 2), ("a third", "1", 0))]
+    task = make_task(sheet.root / "exercises" / "activations.py", dataclasses.replace(exercise, mutants=tuple(mutants)), sheet.module)
+    found = symptoms(try_out(dataclasses.replace(sheet, tasks=(task,)), "x")[0])
+    assert [(s["mistake"], s["hint"]) for s in found] == [("one, or another", 1), ("a third", 0)]
 
 
 def test_the_edition_runs_by_itself(copy):

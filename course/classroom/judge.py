@@ -247,5 +247,15 @@ def same(one, other):
         compare(one["values"], other["values"], rules, None)
     except Wrong:
         return False
+    if dtypes(one["values"]) != dtypes(other["values"]):
+        return False
     return not changed_input({k: v for k, v in other["inputs"].items() if isinstance(v, np.ndarray)},
                              one["inputs"], ())
+
+
+def dtypes(values):
+    """The dtypes of all arrays among some values, in their order."""
+    if isinstance(values, list | tuple | dict):
+        parts = values.values() if isinstance(values, dict) else values
+        return [name for part in parts for name in dtypes(part)]
+    return [values.dtype.name] if isinstance(values, np.ndarray) else []

@@ -10,6 +10,7 @@ from course.classroom import student
 from course.classroom.codec import to_json
 from course.classroom.exercise import case_seed
 from course.classroom.handout import handout
+from course.classroom.judge import same
 from course.classroom.refusals import leaks, problems
 from course.classroom.sheets import load
 from course.classroom.trials import try_out
@@ -142,7 +143,7 @@ def describe_exercise(trial):
             "minutes": exercise.minutes, "points": exercise.points, "hints": list(exercise.hints), "stub": trial.task.stub,
             "hidden": len(exercise.hidden), "hidden_points": sum(c.points for c in exercise.hidden),
             "cases": [describe_case(trial, case) for case in exercise.visible],
-            "symptoms": list(symptoms(trial))}
+            "symptoms": symptoms(trial)}
 
 
 def describe_case(trial, case):
@@ -155,12 +156,16 @@ def describe_case(trial, case):
 
 def symptoms(trial):
     """For each mutant that a visible case rejects: its name, what it returns there, and the hint that explains it."""
-    visible = [case.name for case in trial.task.exercise.visible]
+    visible, found = [case.name for case in trial.task.exercise.visible], []
     for mutant in trial.task.exercise.mutants:
         verdicts, outcomes = trial.verdicts[mutant.name], trial.outcomes[mutant.name]
-        wrong = [name for name in visible if not verdicts[name][-1].right]
-        if wrong:
-            yield {"mistake": mutant.name, "hint": mutant.hint, "wrong": wrong, "outcomes": to_json({n: outcomes[n][-1] for n in visible})}
+        wrong, shown = [n for n in visible if not verdicts[n][-1].right], {n: outcomes[n][-1] for n in visible}
+        twin = next((s for s in found if all(same(shown[n], s["outcomes"][n]) for n in visible)), None)
+        if twin:
+            twin["mistake"] += f", or {mutant.name}"  # the visible cases do not tell them apart
+        elif wrong:
+            found.append({"mistake": mutant.name, "hint": mutant.hint, "wrong": wrong, "outcomes": shown})
+    return [{**symptom, "outcomes": to_json(symptom["outcomes"])} for symptom in found]
 
 
 def write_sources(root, folder, sheets):

@@ -72,7 +72,7 @@ def grade(root, options, say=print):
         items = list(todo(assignments, class_, options))
         record = Record(options.out / RECORD)
         waiting = [item for item in items if not record.has(item)]
-        say(f"{len(class_)} students, {len(assignments)} exercises: {len(waiting)} to grade, "
+        say(f"{len(class_)} student{'s' * (len(class_) != 1)}, {len(assignments)} exercises: {len(waiting)} to grade, "
             f"{len(items) - len(waiting)} unchanged")
         engine(options)(workshop, waiting, options, record, say)
         rows = [record.rows[item.key, item.student] for item in items]

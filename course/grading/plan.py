@@ -20,7 +20,7 @@ from course.classroom.exercise import case_seed
 from course.grading.submissions import Unreadable
 from course.tangle import write_package
 
-VERSION = 2  # of the grader: another one grades everything again
+VERSION = 3  # of the grader: another one grades everything again
 WORST = ("unreadable", "missing", "crashed", "out-of-memory", "timeout", "wrong", "right")
 
 
