@@ -300,12 +300,13 @@ def test_an_edition_asks_for_the_packages_its_chapters_import(edition):
                 assert names.get(module, module) in asked, f"{chapter.name} imports {module}"
 
 
-def test_check_in_a_notebook(copy, monkeypatch):
+def test_check_in_a_notebook(copy, monkeypatch, capsys):
     ask = check.begin(f"{CHAPTER}.ipynb", copy)
     assert sorted(p.name for p in (copy / "nnlib").glob("[a-z]*.py")) == ["activations.py", "data.py", "dense.py"]
     monkeypatch.setattr(check, "user_names", lambda: {"relu": lambda z, out=None: np.maximum(z, 0, out=out)})
     assert ask("relu").passed and "✓" in ask("relu")._repr_html_()
     assert ask("softmax").verdicts[0].status == "missing"
+    assert ask("sotfmax") is None and "did you mean softmax" in capsys.readouterr().out
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     with pytest.raises(AssertionError, match="there is no softmax"):
         ask("softmax")

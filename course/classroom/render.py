@@ -11,6 +11,7 @@ import numpy as np
 from course.classroom.codec import Opaque
 
 ROWS, WIDTH = 12, 60
+MONO = "var(--mono,var(--jp-code-font-family,monospace))"  # ours, Jupyter's, or any: columns must line up
 MARKS = {"right": "✓", "missing": "·"}
 
 
@@ -180,7 +181,7 @@ def numbers_html(verdict):
 def row_html(boxes):
     """Labelled texts next to each other, or below each other where there is no room."""
     inner = "".join(f"<div style='min-width:0'><span style='opacity:.75'>{escape(label)}</span>"
-                    f"<pre style='margin:0;overflow-x:auto'>{escape(words)}</pre></div>" for label, words in boxes)
+                    f"<pre style='margin:0;overflow-x:auto;font-family:{MONO}'>{escape(words)}</pre></div>" for label, words in boxes)
     return f"<div style='display:flex;flex-wrap:wrap;gap:.3em 2.5em;margin:.4em 0'>{inner}</div>" if inner else ""
 
 
