@@ -251,7 +251,8 @@ def pad_image(x, padding, workspace=fresh, name="padded"):
         return x
     padded = workspace(name, shape, x.dtype)
     below, beyond = top + x.shape[1], left + x.shape[2]
-    padded[:, :top] = padded[:, below:] = padded[:, :, :left] = padded[:, :, beyond:] = 0
+    padded[:, :top] = padded[:, below:] = 0
+    padded[:, :, :left] = padded[:, :, beyond:] = 0
     padded[:, top:below, left:beyond] = x
     return padded
 
@@ -585,7 +586,8 @@ def row_columns(x, g, pieces, workspace=fresh):
     strides = channels * kw * line, line // pieces, line, x.itemsize
     for start in range(0, height, step):
         stop = min(start + step, height)
-        unroll_across(x[:, start:stop + kh - 1], g.dilation[1], room[:stop - start + kh - 1])
+        image_rows = x[:, start : stop + kh - 1]
+        unroll_across(image_rows, g.dilation[1], room[:image_rows.shape[1]])
         shape = stop - start, pieces, kh * channels * kw, width // pieces * batch
         yield (start, stop), np.ndarray(shape, x.dtype, room, strides=strides)
 
