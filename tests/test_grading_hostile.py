@@ -51,6 +51,11 @@ def broken_files(answer):
         "fifty_megabytes": (honest + b" " * (50 * 2**20), "unreadable"),
         "duplicate_ids": (notebook(cell(answer), cell(answer)), "unreadable"),
         "source_is_a_number": (notebook(cell(answer), cell(5)), "unreadable"),
+        "too_much_code": (notebook(cell(answer), cell("'" + "x" * 600_000 + "'", "")), "unreadable"),
+        "null_character": (notebook(cell(answer + "\0")), "unreadable"),
+        "number_of_a_million_digits": (notebook(cell(answer)).replace(b"null", b"9" * 10**6), "unreadable"),
+        "nested_objects": (b'{"cells":' * 10**5 + b"1" + b"}" * 10**5, "unreadable"),
+        "looks_like_the_id": (notebook(cell(answer, "\u017foftmax")), "missing"),
         "mark_lost": (notebook(cell(answer, "")), "missing"), "no_cells": (notebook(), "missing"),
     }
 
@@ -108,7 +113,7 @@ def fill(source, submissions, listening):
 
 
 def special_files(submissions, task):
-    """A link to a neighbour, two files, an archive, a bomb of an archive, a flat file, a folder in a file's place."""
+    """Links to a neighbour, two files, archives, bombs of archives, a flat file, folders and pipes in a file's place."""
     honest = notebook(cell(task.solution))
     (submissions / "a_link").mkdir()
     (submissions / "a_link" / f"{CHAPTER}.ipynb").symlink_to(submissions / "honest" / f"{CHAPTER}.ipynb")
@@ -117,6 +122,16 @@ def special_files(submissions, task):
     (submissions / f"flat_{CHAPTER}.ipynb").write_bytes(honest)
     (submissions / "a_folder" / f"{CHAPTER}.ipynb").mkdir(parents=True)
     (submissions / "nothing").mkdir()
+    (submissions / "a_linked_folder").mkdir()
+    (submissions / "a_linked_folder" / "mine").symlink_to(submissions / "honest")
+    (submissions / "linked_zip.zip").symlink_to(submissions / "zipped.zip")
+    os.mkfifo(submissions / "a_pipe.zip")
+    (submissions / "piped").mkdir()
+    os.mkfifo(submissions / "piped" / f"{CHAPTER}.ipynb")
+    hand_in(submissions, "\u4e2d" * 85, honest)
+    with zipfile.ZipFile(submissions / "many_chapters.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for k in range(400):
+            archive.writestr(f"10-a{k}.ipynb", notebook(*[cell("x" * 250, "")] * 1900))
     for name, data in (("zipped", honest), ("zip_bomb", honest + b" " * 10**8)):
         with zipfile.ZipFile(submissions / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"../../{CHAPTER}.ipynb", data)
@@ -126,7 +141,8 @@ def special_files(submissions, task):
     (submissions / "torn_zip.zip").write_bytes(whole.getvalue()[:-30])
 
 
-SPECIAL = {"a_link": "unreadable", "two_files": "unreadable", "flat": "right", "a_folder": "unreadable",
+SPECIAL = {"a_linked_folder": "missing", "linked_zip": "unreadable", "a_pipe": "unreadable", "piped": "unreadable",
+           "\u4e2d" * 33: "right", "many_chapters": "missing", "a_link": "unreadable", "two_files": "unreadable", "flat": "right", "a_folder": "unreadable",
            "nothing": "missing", "zipped": "right", "zip_bomb": "unreadable", "torn_zip": "unreadable"}
 NAMES = sorted(path.stem for path in HOSTILE.glob("*.py"))
 
@@ -165,6 +181,11 @@ def test_special_files(graded, name):
     row = graded[0][name]
     assert row["status"] == SPECIAL[name], row["cases"]
     assert row["points"] == (row["possible"] if row["status"] == "right" else 0)
+
+
+def test_a_forged_message_is_cut(graded):
+    case = graded[0]["forges_a_long_message"]["cases"][0]
+    assert case["message"].startswith("raised E: mmm") and len(case["message"]) <= 2000
 
 
 def test_nothing_was_written_or_left(graded):

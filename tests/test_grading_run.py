@@ -107,8 +107,48 @@ def test_a_notebook_is_found_whatever_a_browser_made_of_its_name(tmp_path, name)
     place = tmp_path if name.startswith("ada") else tmp_path / "ada"
     place.mkdir(exist_ok=True)
     (place / f"{name}.ipynb").write_bytes(notebook())
-    (notebooks,) = collect(tmp_path).values()
+    (notebooks,) = collect(tmp_path, {CHAPTER}).values()
     assert list(notebooks) == [CHAPTER]
+
+
+def test_students_whose_names_look_alike_stay_apart(tmp_path):
+    names = ["\u0930\u0935\u093f", "\u0930\u0935\u0940", "ann!", "ann?", "Anna", "anna", "=1", "1", "\u4e2d" * 80 + "a",
+             "\u4e2d" * 80 + "b", "Jose\u0301"]
+    for name in names:
+        hand_in(tmp_path, name, notebook())
+    found = collect(tmp_path, {CHAPTER})
+    assert len(found) == len(names) == len({name.casefold() for name in found})
+    assert {"\u0930\u0935\u093f", "\u0930\u0935\u0940", "Jos\u00e9"} <= set(found)
+    assert all(len(name.encode()) <= 120 and not page["03-activations"].problem for name, page in found.items())
+
+
+def test_one_students_files_are_taken_together(tmp_path):
+    hand_in(tmp_path, "Jose\u0301", notebook())
+    (tmp_path / f"Jos\u00e9_{CHAPTER}.ipynb").write_bytes(notebook())
+    (notebooks,) = collect(tmp_path, {CHAPTER}).values()
+    assert "two files" in notebooks[CHAPTER].problem
+
+
+def test_chapters_that_do_not_exist_are_not_read(tmp_path):
+    hand_in(tmp_path, "anna", notebook())
+    hand_in(tmp_path, "anna", notebook(), "99-made-up")
+    assert list(collect(tmp_path, {CHAPTER})["anna"]) == [CHAPTER]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs rm")
+def test_a_folder_deeper_than_a_path_can_say_stops_nobody(tmp_path):
+    (tmp_path / "deep").mkdir()
+    here = os.open(tmp_path / "deep", os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("ddddd", dir_fd=here)
+        inner = os.open("ddddd", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    try:
+        assert collect(tmp_path, {CHAPTER}) == {"deep": {}}
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)
 
 
 def test_tables_hold_no_formulas(tmp_path):

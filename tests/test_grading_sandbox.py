@@ -1,5 +1,6 @@
 """Each level of isolation by itself: Python and NumPy work in it, and it stops what it is said to stop."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from course.grading.probe import make_trial
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the levels are Linux's")
 LIMITS = Limits(seconds=5, cpu=6, memory=1024, disk=8)
-ALONE = {"filter": {"network", "processes", "signals"}, "landlock": {"reading", "writing"}, "user": {"signals"},
+ALONE = {"filter": {"network", "processes", "signals"}, "landlock": {"reading"}, "user": {"signals"},
          "namespaces": {"reading", "writing", "network", "signals"}}
 
 
@@ -52,6 +53,14 @@ def test_a_level_alone(level, scratch):
     assert ALONE[level] <= found
 
 
+def test_landlock_and_the_filter_together_stop_writing(scratch):
+    available, _, program = levels.candidates()
+    if not {"landlock", "filter"} <= set(available):
+        pytest.skip("not both here")
+    found = make_trial(scratch, LIMITS)(Protection(("limits", "filter", "landlock"), {}, program))
+    assert found == set(levels.FACTS)
+
+
 def test_detection_finds_what_works_here(scratch):
     protection = levels.detect(make_trial(scratch, LIMITS))
     assert protection.levels[0] == "limits"
@@ -87,6 +96,68 @@ def f():
         os._exit(0)
     return os.getpid()
 """
+
+
+TOUCHES = """
+import os
+def f(path):
+    done = []
+    for name, arguments in (("chmod", (0,)), ("utime", ((0, 0),)), ("truncate", (0,))):
+        try:
+            getattr(os, name)(path, *arguments)
+            done.append(name)
+        except OSError:
+            pass
+    try:
+        os.open(path, os.O_RDONLY | os.O_TRUNC)
+        done.append("open")
+    except OSError:
+        pass
+    try:
+        os.fchmod(os.open(path, os.O_RDONLY), 0)
+        done.append("fchmod")
+    except OSError:
+        pass
+    return done
+"""
+
+
+def test_the_filter_stops_what_landlock_lets_through_to_files(scratch):
+    _, _, program = levels.candidates()
+    if not program:
+        pytest.skip("no libseccomp")
+    victim = scratch / "thesis"
+    victim.write_text("three years of work")
+    _, done = run(Protection(("limits", "filter"), {}, program), scratch, TOUCHES, call("f", str(victim)))
+    assert done[0][0]["values"] == [[]]
+    assert victim.read_text() == "three years of work" and victim.stat().st_mode & 0o777 and victim.stat().st_mtime
+
+
+SIGNALS = """
+import fcntl, os, time
+F_SETSIG = 10
+def f(number):
+    read, write = os.pipe()
+    try:
+        fcntl.fcntl(read, fcntl.F_SETOWN, number)
+        fcntl.fcntl(read, F_SETSIG, 9)
+        fcntl.fcntl(read, fcntl.F_SETFL, fcntl.fcntl(read, fcntl.F_GETFL) | os.O_ASYNC)
+    except OSError:
+        return "refused"
+    os.write(write, b"x")
+    time.sleep(0.2)
+    return "sent"
+"""
+
+
+def test_the_filter_stops_signals_sent_by_way_of_a_file(scratch):
+    _, _, program = levels.candidates()
+    if not program:
+        pytest.skip("no libseccomp")
+    with subprocess.Popen(["sleep", "60"]) as victim:
+        _, done = run(Protection(("limits", "filter"), {}, program), scratch, SIGNALS, call("f", victim.pid))
+        assert done[0][0]["values"] == ["refused"] and victim.poll() is None
+        victim.kill()
 
 
 def test_limits_alone_leave_no_process(scratch):
@@ -175,6 +246,23 @@ def test_when_the_judge_dies_nothing_goes_on(scratch):
         time.sleep(0.01)
     assert server.process.poll() is not None and not Path(f"/proc/{number}/task").exists()
     server.process.stderr.close()
+
+
+def test_the_room_hides_nothing_a_worker_may_read(scratch):
+    """Python and NumPy may stand below /tmp; the folder of a job must not be put over them."""
+    source = "import os\ndef f(path):\n    return [os.path.exists(path), os.path.exists(os.getcwd())]\n"
+    server = None
+    try:
+        below = scratch / "nnlib"
+        below.mkdir()
+        server = pool.Server(Protection(("limits", "namespaces")), LIMITS, scratch, upstream=[below])
+        _, done = server.run(job(source), [[call("f", str(below))]])
+    except pool.Trouble as error:
+        pytest.skip(f"no namespaces here: {error}")
+    finally:
+        if server is not None:
+            server.close()
+    assert done[0][0]["values"] == [[True, True]]
 
 
 def test_landlock_is_asked_for_its_version():

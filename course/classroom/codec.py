@@ -11,6 +11,7 @@ This file imports NumPy and the standard library only: workers and students have
 import io
 import json
 import math
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ from numpy.lib import format as npy
 
 LIMIT = 64 * 2**20  # bytes of one message
 JSON_LIMIT = 4 * 2**20  # of them JSON, which grows when it is read
+DEPTH = 50  # lists within lists
+BITS = 4096  # of a whole number
 KINDS = "biufcU"  # the dtypes that pass: numbers, truth values and text
 
 
@@ -76,11 +79,13 @@ def pack(value):
     Raises
     ------
     ProtocolError
-        If the value holds anything but the kinds of values above.
+        If the value holds anything but the kinds of values above, or is too large.
     """
     arrays = []
     tree = encode(value, lambda array: keep(array, arrays))
     frames = [json.dumps({"arrays": len(arrays), "value": tree}).encode(), *map(npy_bytes, arrays)]
+    if len(frames[0]) > JSON_LIMIT or sum(map(len, frames)) > LIMIT:
+        raise ProtocolError("too large to send")
     return b"".join(len(frame).to_bytes(8, "little") + frame for frame in frames)
 
 
@@ -164,6 +169,8 @@ def read_npy(data):
     body = data[stream.tell():]
     if min(shape, default=0) < 0 or len(shape) > 32 or len(body) != math.prod(shape) * dtype.itemsize:
         raise ProtocolError(f"an array said to be shaped {shape} came with {len(body)} bytes")
+    if dtype.kind == "U" and np.frombuffer(body, f"{dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
+        raise ProtocolError("an array of text with characters that do not exist")
     flat = np.frombuffer(body, dtype).astype(dtype.newbyteorder("="))
     return flat.reshape(shape, order="F" if fortran else "C")
 
@@ -174,9 +181,14 @@ def check_dtype(dtype):
         raise ProtocolError(f"arrays of {str(dtype)[:40]} are not accepted")
 
 
-def encode(value, store):
+def encode(value, store, depth=DEPTH):
     """A value as JSON can hold it: what JSON has stays, the rest is a list that begins with a tag."""
-    if value is None or type(value) in (bool, int, str):
+    def inner(part):
+        return encode(part, store, depth - 1)
+
+    if not depth:
+        raise ProtocolError("nested too deeply")
+    if value is None or type(value) in (bool, str) or type(value) is int and value.bit_length() <= BITS:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else ["float", repr(value)]
@@ -185,16 +197,21 @@ def encode(value, store):
         check_dtype(array.dtype)
         return ["array" if isinstance(value, np.ndarray) else "scalar", store(array)]
     if type(value) in (list, tuple):
-        return [type(value).__name__, [encode(part, store) for part in value]]
+        return [type(value).__name__, list(map(inner, value))]
     if type(value) is dict:
-        return ["dict", [[encode(k, store), encode(v, store)] for k, v in value.items()]]
+        return ["dict", [[inner(k), inner(v)] for k, v in value.items()]]
     if type(value) in MARKERS.values():
-        return [type(value).__name__, [encode(part, store) for part in vars(value).values()]]
+        return [type(value).__name__, list(map(inner, vars(value).values()))]
     raise ProtocolError(f"a {type(value).__name__} is not a value that can be sent")
 
 
-def decode(tree, load):
+def decode(tree, load, depth=DEPTH):
     """The value that `encode` made this from."""
+    def inner(part):
+        return decode(part, load, depth - 1)
+
+    if not depth:
+        raise ProtocolError("nested too deeply")
     if not isinstance(tree, list):
         if tree is None or isinstance(tree, bool | int | float | str):
             return tree
@@ -206,14 +223,13 @@ def decode(tree, load):
         array = load(content)
         return array if tag == "array" else array[()]
     if tag == "dict":
-        return {decode(k, load): decode(v, load) for k, v in content}
+        return {inner(k): inner(v) for k, v in content}
     if tag in ("list", "tuple"):
-        parts = [decode(part, load) for part in content]
-        return parts if tag == "list" else tuple(parts)
+        return list(map(inner, content)) if tag == "list" else tuple(map(inner, content))
     if tag == "Made":
-        path, args, kwargs = (decode(part, load) for part in content)
+        path, args, kwargs = map(inner, content)
         return Made(path, *args, **kwargs)
-    return MARKERS[tag](*(decode(part, load) for part in content))
+    return MARKERS[tag](*map(inner, content))
 
 
 def to_json(value):

@@ -7,8 +7,10 @@ import threading
 import time
 from pathlib import Path
 
-from course.classroom.codec import to_json
+from course.classroom.codec import ProtocolError, from_json, pack, to_json
 from course.classroom.judge import Verdict
+from course.classroom.render import shown
+from course.classroom.script import MESSAGE
 from course.grading import levels, plan, pool
 from course.grading.probe import make_trial
 from course.grading.submissions import Unreadable
@@ -50,13 +52,10 @@ class Bench:
         """(verdicts, notes, names of the mutants recognised, seconds)."""
         started = time.monotonic()
         ready, outcomes = self.run(assignment, job, assignment.scripts)
-        verdicts = assignment.verdicts(ready, outcomes)
-        known = []
+        verdicts, known = assignment.verdicts(ready, outcomes), []
         if trial is not None and ready["status"] == "ready" and not all(v.right for v in verdicts):
             known = list(assignment.symptoms(trial, outcomes))
-        notes = ready.get("notes", [])
-        notes = [str(n)[:300] for n in notes[:20]] if isinstance(notes, list) else []
-        return verdicts, notes, known, time.monotonic() - started
+        return verdicts, ready.get("notes", []), known, time.monotonic() - started
 
     def close(self):
         """End the server."""
@@ -80,7 +79,7 @@ def describe(case, verdict):
     """One case's line in the record; of right ones no numbers."""
     found = {"name": case.name, "points": case.points, "hidden": case.hidden, "status": verdict.status}
     if not verdict.right:
-        found |= {"message": verdict.message, "seed": verdict.seed, "largest_error": verdict.largest_error,
+        found |= {"message": verdict.message[:MESSAGE], "seed": verdict.seed, "largest_error": verdict.largest_error,
                   "index": verdict.index, "got": small(verdict.got), "expected": small(verdict.expected),
                   "input": small(verdict.smallest_failing_input), "calls": list(verdict.calls)}
     return found
@@ -90,9 +89,12 @@ def small(value):
     """A value as JSON, or a few words where it is too large for a page."""
     try:
         text = to_json(value)
-    except (ValueError, TypeError, RecursionError):
+        if count(text) > LARGE:
+            return to_json(f"too large to show: {type(value).__name__}")
+        shown(from_json(text))  # as the pages will do
+        return text
+    except Exception:  # made up by the student's code
         return to_json("cannot be shown")
-    return text if count(text) <= LARGE else to_json(f"too large to show: {type(value).__name__}")
 
 
 def count(tree):
@@ -111,8 +113,6 @@ def nothing_to_run(assignment, problem):
 
 def verdict_of(exercise, case):
     """The verdict that a line of the record describes."""
-    from course.classroom.codec import from_json
-
     def value(name):
         return from_json(case[name]) if case.get(name) is not None else None
 
@@ -184,6 +184,10 @@ def job_of(assignment, notebook, notebooks, own_upstream):
     try:
         package = plan.own_package(assignment.sheet, notebooks) if own_upstream else None
         job = assignment.job(notebook, package)
+        if package:
+            pack(job)
     except Unreadable as error:
         return None, error
+    except ProtocolError:
+        return None, Unreadable("the notebooks of the chapters before have too much code")
     return job, None if job else f"{notebook.file} has no cell for {assignment.name}"

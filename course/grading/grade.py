@@ -60,10 +60,11 @@ def grade(root, options, say=print):
     Unprotected
         If this system cannot lock a student's code in and `trust` is not given.
     """
-    class_ = collect(options.submissions)
+    assignments = plan.assignments(root, options.secret, options.chapter)
+    class_ = collect(options.submissions, {m.chapter.name for a in assignments for m in a.sheet.modules})
     if not class_:
         raise Refusal(str(options.submissions), 0, "no submissions: expected a folder for each student")
-    assignments = chosen(plan.assignments(root, options.secret, options.chapter), class_, options.chapter)
+    assignments = chosen(assignments, class_, options.chapter)
     workshop = Workshop(options.limits, options.trust)
     try:
         for line in workshop.protection.lines():

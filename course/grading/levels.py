@@ -20,14 +20,14 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld
 ORDER = ("limits", "filter", "landlock", "user", "namespaces")
 STOPS = {
     "limits": "runaway time, memory, files and output; an empty environment and a folder of its own",
-    "filter": "system calls for processes, programs, sockets, signals, tracing and mounting (seccomp)",
-    "landlock": "reading anything but Python, NumPy and the package so far; writing outside its folder; TCP",
+    "filter": "system calls for processes, programs, sockets, signals, tracing, mounting, permissions of files (seccomp)",
+    "landlock": "reading files but Python, NumPy and the package so far; writing files outside its folder; TCP",
     "user": "an unprivileged user of its own: no access to the teacher's files and processes",
     "namespaces": "no network, no other process and no other file in sight (a room of its own)",
 }
 FACTS = {
     "reading": "reading other files, the reference and other students' work among them",
-    "writing": "writing to other places than the job's folder",
+    "writing": "writing to other places than the job's folder, or changing the permissions of what is there",
     "network": "talking to other computers",
     "processes": "starting programs",
     "signals": "ending or disturbing other processes of the same user",

@@ -22,6 +22,7 @@ START = ("import sys; sys.path.insert(0, sys.argv[2]); from course.grading.serve
          "main(int(sys.argv[1]))")
 LOST = 2  # workers an exercise may use up before the rest of its cases is given up
 ANSWERS = 32 * 2**20  # bytes that all answers of one worker may have
+START_SECONDS = 60  # for a worker to lock itself in, on a machine that has other things to do
 PATIENCE = 3  # how many times the limit of one case all cases together may take
 GIVEN_UP = {"status": "timeout", "message": "not run: the cases before took too long"}
 
@@ -157,10 +158,9 @@ class Server:
     def some(self, worker, job, cases, done, limit):
         """Run cases until they are done or the worker is lost; (its first answer, how it was lost)."""
         ready = None
+        worker.locked_in()
         try:
-            ready = worker.ask(job, self.limits.seconds)
-            if ready["status"] == "unconfined":
-                raise Unconfined(f"a worker could not be locked in: {ready.get('message')}")
+            ready = first_answer(worker.ask(job, self.limits.seconds))
             if ready["status"] == "ready":
                 for scripts in cases[len(done):]:
                     if time.monotonic() > limit:
@@ -196,12 +196,30 @@ class Worker:
         self.connection, self.number, self.report = connection, number, None
         self.left = ANSWERS
 
+    def locked_in(self):
+        """Hear that the worker is locked in; no code of the student's has run yet, so this can be believed."""
+        try:
+            answer = self.hear(time.monotonic() + START_SECONDS, START_SECONDS)
+        except Lost as loss:
+            raise Trouble(f"a worker did not start: {loss.status} {loss}") from None
+        if answer["status"] != "confined":
+            raise Unconfined(f"a worker could not be locked in: {answer.get('message')}")
+
     def ask(self, value, seconds):
-        """Send a message and read the answer, a dict with a text as its status."""
+        """Send a message and read the answer."""
         limit = time.monotonic() + seconds
         try:
             self.connection.settimeout(seconds)
             self.connection.sendall(codec.pack(value))
+        except TimeoutError:
+            raise Lost("timeout", f"no result after {seconds:g} s") from None
+        except OSError:
+            raise Lost("crashed") from None
+        return self.hear(limit, seconds)
+
+    def hear(self, limit, seconds):
+        """Read an answer, a dict with a text as its status."""
+        try:
             answer = codec.read_message(lambda size: self.exactly(size, limit), self.left)
         except TimeoutError:
             raise Lost("timeout", f"no result after {seconds:g} s") from None
@@ -228,6 +246,14 @@ class Worker:
             parts.append(part)
             size -= len(part)
         return b"".join(parts)
+
+
+def first_answer(answer):
+    """What a worker says of a job's sources, each part of the kind it should be: student's code may have made it up."""
+    notes, bases = ([text[:300] for text in found[:20] if isinstance(text, str)] if isinstance(found, list) else []
+                    for found in (answer.get("notes"), answer.get("bases")))
+    words = {name: str(answer.get(name) or "")[:1000] for name in ("message", "problem")}
+    return {"status": answer["status"], "notes": notes, "bases": bases, **words}
 
 
 def guard_judge():

@@ -16,7 +16,7 @@ def tried(action):
         return False
     return True
 def imports():
-    import statistics, numpy.polynomial.chebyshev, encodings.idna
+    import statistics, numpy.testing, encodings.idna
 def threads():
     thread = threading.Thread(target=str); thread.start(); thread.join()
 def folder():
@@ -24,7 +24,10 @@ def folder():
 def reading():
     open(FORBIDDEN).read()
 def writing():
-    open(FORBIDDEN + ".probe", "x")
+    attempts = (lambda: open(FORBIDDEN + ".probe", "x"), lambda: os.chmod(FORBIDDEN, 0o666),
+                lambda: os.utime(FORBIDDEN), lambda: os.truncate(FORBIDDEN, 0))
+    if not any([tried(attempt) for attempt in attempts]):
+        raise OSError
 def network():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.sendto(b"", ("127.0.0.1", 9))

@@ -10,7 +10,7 @@ from pathlib import Path
 from course.grading import system
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
-FOLDER = "/tmp"  # inside the room
+FOLDER = "/job"  # inside the room; a name that hides nothing a worker may read
 MS_RELATIME = 1 << 21  # statvfs has another bit for it
 EVERYTHING = (system.NEW_MOUNTS | system.NEW_NETWORK | system.NEW_IPC | system.NEW_UTS | system.NEW_PIDS)
 

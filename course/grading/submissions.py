@@ -4,19 +4,25 @@ Accepted: SUBMISSIONS/<student>/**/NN-slug.ipynb, SUBMISSIONS/<student>_NN-slug.
 SUBMISSIONS/<student>.zip with notebooks in it.
 """
 
+import hashlib
 import json
+import os
 import re
 import stat
+import unicodedata
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 SIZE = 8 * 2**20  # bytes of a notebook
+ARCHIVE = 100 * 2**20  # bytes of an archive
 CELLS = 2000
+CODE = 500_000  # characters in all code cells of a notebook
+DEPTH = 20  # folders within folders
+NAME = 100  # bytes of a student's name
 ANY = "*"  # in the place of a chapter: what stands for every chapter that is not there
 NOTEBOOK = re.compile(r"(?:(?P<student>.+)_)?(?P<chapter>\d\d-[a-z0-9-]+?)(?:-\d+| ?\(\d+\)|-copy\d*)?\.ipynb",
                       re.IGNORECASE)  # the end is what browsers and Canvas add to the second file of a name
-UNSAFE = re.compile(r"[^\w .@+-]")
 
 
 class Unreadable(ValueError):
@@ -53,66 +59,102 @@ class Notebook:
         return places[0] if places else None
 
 
-def collect(folder):
-    """All students' notebooks: {student: {chapter: Notebook}}, names sorted; students without any too."""
-    found = {}
+def collect(folder, wanted):
+    """All students' notebooks of the chapters `wanted`: {student: {chapter: Notebook}}; students without any too.
+
+    Other files are not read: nobody knows how many there are.
+    """
+    handed_in = {}
     for entry in sorted(Path(folder).iterdir()):
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            add(found, entry.name, files_below(entry))
+            student, files = entry.name, files_below(entry)
         elif entry.suffix.lower() == ".zip":
-            add(found, entry.stem, files_in_zip(entry))
+            student, files = entry.stem, files_in_zip(entry)
         elif (match := NOTEBOOK.fullmatch(entry.name)) and match["student"]:
-            add(found, match["student"], [(entry.name, match["chapter"].lower(), lambda e=entry: read_bytes(e))])
+            student, files = match["student"], [(entry.name, chapter_of(match), lambda e=entry: read_bytes(e))]
+        else:
+            continue
+        handed_in.setdefault(unicodedata.normalize("NFC", student), []).append(files)
+    found, taken = {}, set()
+    for student, groups in handed_in.items():
+        name = safe_name(student, taken)
+        taken.add(name.casefold())
+        found[name] = read_all(name, (file for files in groups for file in files), wanted)
     return found
 
 
-def add(found, student, files):
+def safe_name(student, taken):
+    """A student's name as files and tables can have it; two students never get the same."""
+    kept = "".join(c if c in " .@+-_" or unicodedata.category(c)[0] in "LMN" else "_" for c in student)
+    kept = kept.lstrip("=+-@. ").encode()[:NAME].decode(errors="ignore") or "unnamed"
+    if kept.casefold() in taken:
+        kept += "-" + hashlib.sha256(student.encode(errors="surrogateescape")).hexdigest()[:8]
+    return kept
+
+
+def read_all(student, files, wanted):
     """Read a student's files; two of one chapter are refused, not chosen between."""
-    student = UNSAFE.sub("_", student).lstrip("=+-@. ")[:100] or "unnamed"
-    chapters = found.setdefault(student, {})
+    chapters = {}
     for name, chapter, load in files:
         if chapter in chapters:
             both = f"{chapters[chapter].file} and {name}"
-            chapters[chapter] = Notebook(student, chapter, name, problem=f"two files for one chapter: {both}")
-        else:
+            chapters[chapter] = Notebook(student, chapter, name, problem=f"two files for one chapter: {both}"[:300])
+        elif chapter in wanted or chapter == ANY:
             chapters[chapter] = read(student, chapter, name, load)
+    return chapters
 
 
-def files_below(folder):
+def chapter_of(match):
+    """The chapter that a file's name says."""
+    return match["chapter"].lower()
+
+
+def refusal(why):
+    """A loader of what cannot be read."""
+    def load():
+        raise Unreadable(why)
+    return load
+
+
+def files_below(folder, inside="", depth=DEPTH):
     """(name, chapter, loader) of the notebooks in a student's folder; links are not followed."""
-    for path in sorted(folder.rglob("*.ipynb")):
-        match = NOTEBOOK.fullmatch(path.name)
-        if match and ".ipynb_checkpoints" not in path.parts:
-            yield path.relative_to(folder).as_posix(), match["chapter"].lower(), lambda p=path: read_bytes(p)
+    try:
+        entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
+    except OSError as error:
+        yield inside or folder.name, ANY, refusal(f"a folder cannot be read: {error.strerror}")
+        return
+    for entry in entries:
+        if match := NOTEBOOK.fullmatch(entry.name):
+            yield inside + entry.name, chapter_of(match), lambda p=Path(entry.path): read_bytes(p)
+        elif depth and entry.is_dir(follow_symlinks=False) and entry.name != ".ipynb_checkpoints":
+            yield from files_below(folder, f"{inside}{entry.name}/", depth - 1)
 
 
 def read_bytes(path):
     """A file's bytes; only of a plain file, and not more than allowed."""
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise Unreadable("not a plain file (a link is not followed)")
-    check_size(found.st_size)
+    check_plain(path)
     with open(path, "rb") as file:
         return file.read(SIZE + 1)
 
 
 def files_in_zip(path):
     """(name, chapter, loader) of the notebooks in an archive; nothing is unpacked to disk."""
-    def damaged():
-        raise Unreadable("the archive cannot be opened")
-
     try:
+        check_plain(path, ARCHIVE)
         archive = zipfile.ZipFile(path)
         members = archive.infolist()[:10_000]
+    except Unreadable as error:
+        yield path.name, ANY, refusal(str(error))
+        return
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        yield path.name, ANY, damaged
+        yield path.name, ANY, refusal("the archive cannot be opened")
         return
     for member in members:
         match = NOTEBOOK.fullmatch(Path(member.filename).name)
         if match and not {"__MACOSX", ".ipynb_checkpoints"} & set(Path(member.filename).parts):
-            yield member.filename[-200:], match["chapter"].lower(), lambda m=member: read_member(archive, m)
+            yield member.filename[-200:], chapter_of(match), lambda m=member: read_member(archive, m)
 
 
 def read_member(archive, member):
@@ -125,10 +167,18 @@ def read_member(archive, member):
         raise Unreadable(f"the archive is damaged: {type(error).__name__}") from None
 
 
-def check_size(size):
+def check_plain(path, most=SIZE):
+    """Refuse links, folders and pipes, and what is too large."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise Unreadable("not a plain file (a link is not followed)")
+    check_size(found.st_size, most)
+
+
+def check_size(size, most=SIZE):
     """Refuse what is larger than any notebook of the course."""
-    if size > SIZE:
-        raise Unreadable(f"the file has {size / 2**20:.1f} MB; at most {SIZE // 2**20} MB are read")
+    if size > most:
+        raise Unreadable(f"the file has {size / 2**20:.1f} MB; at most {most // 2**20} MB are read")
 
 
 def read(student, chapter, name, load):
@@ -174,11 +224,16 @@ def cells_of(notebook):
         raise Unreadable("not a notebook of format 4: expected nbformat 4 and a list of cells")
     if len(cells) > CELLS:
         raise Unreadable(f"{len(cells)} cells; at most {CELLS} are read")
+    size = 0
     for number, cell in enumerate(cells, 1):
         if not isinstance(cell, dict):
             raise Unreadable(f"cell {number} is not an object")
         if cell.get("cell_type") == "code":
-            yield {"source": source_of(cell.get("source"), number), "metadata": marks(cell.get("metadata"))}
+            source = source_of(cell.get("source"), number)
+            size += len(source)
+            if size > CODE:
+                raise Unreadable(f"more than {CODE:,} characters of code")
+            yield {"source": source, "metadata": marks(cell.get("metadata"))}
 
 
 def source_of(source, number):

@@ -31,6 +31,7 @@ def work(plan, folder, descriptor):
     except BaseException as error:  # reported, and the judge stops
         send(descriptor, {"status": "unconfined", "message": f"{type(error).__name__}: {error}"})
         return
+    send(descriptor, {"status": "confined"})  # before any code of the student's could say it
     job = receive(descriptor)
     sys.stdout = sys.stderr = printed = Printed()
     namespace = {"__name__": "nnlib_exercise"}
@@ -59,9 +60,10 @@ def send(descriptor, value):
     """One message to the judge."""
     try:
         data = memoryview(codec.pack(value))
-    except MemoryError:
-        data = memoryview(codec.pack({"status": "raised", "error": "MemoryError", "bases": ["MemoryError"],
-                                      "message": "", "step": 0, "printed": ""}))
+    except (MemoryError, codec.ProtocolError) as error:
+        name = type(error).__name__
+        data = memoryview(codec.pack({"status": "raised", "error": name, "bases": [name],
+                                      "message": f"the result: {error}", "step": 0, "printed": ""}))
     while data:
         data = data[os.write(descriptor, data):]
 
@@ -141,10 +143,11 @@ def attempt(name, text, namespace):
     except MemoryError:
         raise
     except Exception as error:
-        words = "".join(traceback.format_exception_only(error)).strip()
+        words = traceback.format_exception_only(error)[-1].strip()
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith("<")]
-        where = f"{frames[-1].filename[1:-1]}, line {frames[-1].lineno}: " if frames else ""
-        return [where + words]
+        line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
+        where = frames[-1].filename[1:-1] if frames else name
+        return [f"{where}, line {line}: {words}" if line else f"{where}: {words}"]
     return []
 
 

@@ -1,0 +1,6 @@
+# status: timeout
+import time
+
+def softmax(z, out=None):
+    time.sleep(1.8)
+    return z

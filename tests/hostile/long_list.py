@@ -1,0 +1,3 @@
+# status: wrong
+def softmax(z, out=None):
+    return ["x" * 100_000] * 100

@@ -1,0 +1,3 @@
+# status: wrong
+def softmax(z, out=None):
+    return 10**5000
