@@ -187,6 +187,17 @@ def test_limits_alone_remove_a_deep_folder(scratch):
     assert not [path for slot in scratch.glob("slot*") for path in slot.iterdir()]
 
 
+@pytest.mark.parametrize("source", [
+    "def f():\n    for k in range(10**7): open(str(k), 'w').close()\n",
+    "def f():\n    for k in range(10**7): open(str(k), 'wb').write(bytes(2**22))\n",
+    "import os, time\ndef f():\n    os.mkdir('d' * 200)\n    for _ in range(30):\n        os.chdir('d' * 200)\n"
+    "        os.mkdir('d' * 200)\n    time.sleep(4)\n"])
+def test_a_folder_without_a_size_of_its_own_is_watched(scratch, source):
+    _, done = run(Protection(("limits",)), scratch, source)
+    assert done[0][0] == {"status": "crashed", "message": "put too much into its folder"}
+    assert not [path for slot in scratch.glob("slot*") for path in slot.iterdir()]
+
+
 @pytest.mark.parametrize("source, status, words", [
     ("def f():\n    while True: pass", "timeout", "no result after 1 s"),
     ("def f(): import os; os._exit(7)", "crashed", "exit code 7"),

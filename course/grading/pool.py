@@ -177,7 +177,9 @@ class Server:
     def explain(self, loss, report):
         """A lost worker as an outcome, from what the system says of its end."""
         status, message = loss.status, str(loss)
-        if report["cpu"] >= self.limits.cpu - 0.5:
+        if report["filled"]:
+            status, message = "crashed", "put too much into its folder"
+        elif report["cpu"] >= self.limits.cpu - 0.5:
             status, message = "timeout", f"used up {self.limits.cpu} s of processor time"
         elif status == "crashed" and report["exit"] == -signal.SIGKILL and (
                 report["memory"] > 0.7 * self.limits.memory):

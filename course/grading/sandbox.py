@@ -10,6 +10,7 @@ import sys
 from course.grading import system
 
 MEGABYTE = 2**20
+ENTRIES = 1000  # files and folders that a job may make
 WORDS = {"HOME": "", "TMPDIR": "", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -44,7 +45,7 @@ def own_folder(plan, folder):
     owner = plan["uid"] if "user" in plan["levels"] else 0
     size = plan["disk"] * MEGABYTE
     system.mount("tmpfs", folder, "tmpfs", system.MS_NOSUID | system.MS_NODEV | system.MS_NOEXEC,
-                 f"size={size},nr_inodes=1000,mode=700,uid={owner},gid={owner}")
+                 f"size={size},nr_inodes={ENTRIES},mode=700,uid={owner},gid={owner}")
 
 
 def only_descriptor(keep):

@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import time
 
-from course.grading import rooms, system
+from course.grading import rooms, sandbox, system
 
 GRACE = 0.5  # seconds a worker that closed its socket has for ending by itself
+LOOK = 0.1  # seconds between two looks into a folder that has no size of its own
 
 
 def main(descriptor):
@@ -86,8 +88,9 @@ class Server:
         child = self.fork(files[0], folder)
         os.close(files[0])
         answer(control, {"pid": child})
+        filled = self.processes is None and self.watch(control, child, folder)
         stop = control.recv(1)
-        report = self.end(child)
+        report = {**self.end(child), "filled": filled}
         self.remove_folder(folder)
         if stop:
             answer(control, report)
@@ -113,6 +116,18 @@ class Server:
                 os._exit(0)
         back()
         return child
+
+    def watch(self, control, child, folder):
+        """Until the judge says something: end a worker that fills the disk; was there one?
+
+        Inside a room the folder has a size of its own, and this is not needed.
+        """
+        filled = False
+        while not select.select([control], [], [], LOOK)[0]:
+            if not filled and too_full(folder, self.plan["disk"] * sandbox.MEGABYTE):
+                os.kill(child, signal.SIGKILL)
+                filled = True
+        return filled
 
     def end(self, child):
         """Let the worker end, or end it; leave nothing of it behind; say what became of it."""
@@ -158,6 +173,26 @@ class Server:
             subprocess.run(["/bin/chmod", "-R", "u+rwx", folder], stderr=subprocess.DEVNULL)
             subprocess.run(["/bin/rm", "-rf", folder], stderr=subprocess.DEVNULL)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def too_full(folder, most):
+    """Does a folder hold more bytes or entries than a job may have, or what cannot be looked at?"""
+    size, entries, waiting = 0, 0, [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as found:
+                for entry in found:
+                    entries += 1
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if size > most or entries > sandbox.ENTRIES:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+            continue
+        except OSError:
+            return True
+    return False
 
 
 def children():

@@ -169,4 +169,7 @@ def compiled(name, text):
     """A source compiled under a name that tracebacks can show lines of."""
     file = f"<{name}>"
     linecache.cache[file] = (len(text), None, text.splitlines(True), file)
-    return compile(text, file, "exec", dont_inherit=True)
+    try:
+        return compile(text, file, "exec", dont_inherit=True)
+    except ValueError as error:  # what older Pythons say of a null character
+        raise SyntaxError(str(error)) from None
