@@ -14,10 +14,19 @@ from course.classroom.exercise import Case
 from course.classroom.judge import judge, same
 from course.classroom.script import Script, call, in_words, run
 
+
+
+def nest(levels):
+    value = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 RULES = Case("a", 1, "b", lambda rng: None).rules
 VALUES = [None, True, 3, 2.5, float("nan"), float("-inf"), "text", (1, [2, "x"], {"k": (3,)}), np.float32(1.5),
           np.arange(6.0).reshape(2, 3).T, np.zeros((0, 3), np.int8), np.array(["a", "bc"]), np.array(2.0),
-          Ref("w"), Name("relu"), Random(7), Made("nnlib.dense.Dense", 3, bias=False), Opaque("Dense")]
+          Ref("w"), Name("relu"), Random(7), Made("nnlib.dense.Dense", 3, bias=False), Opaque("Dense"), nest(100)]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: type(v).__name__)
@@ -30,7 +39,8 @@ def test_values_come_back_as_they_were(value):
             assert back == value or value != value
 
 
-@pytest.mark.parametrize("value", [np.array([None]), object(), {1, 2}, b"bytes", np.array("2020", "M8[D]"), run])
+@pytest.mark.parametrize("value", [np.array([None]), object(), {1, 2}, b"bytes", np.array("2020", "M8[D]"), run, nest(300), 10**5000,
+                                   ["x" * 2**20] * 5], ids=lambda v: type(v).__name__)
 def test_what_is_no_value_is_not_sent(value):
     with pytest.raises(ProtocolError):
         codec.pack(value)
@@ -56,6 +66,8 @@ ONE = b'{"arrays": 1, "value": ["array", 0]}'
     frames(b'{"arrays": 0, "value": {"a": 1}}'), frames(b'{"arrays": 0, "value": ' + b"[" * 100_000),
     frames(b'{"arrays": 0, "value": ["dict", [[["list", []], 1]]]}'),
     frames(ONE, npy_header((10**12,))), frames(ONE, npy_header((-1,), body=b"12345678")), frames(ONE, b"\x93NUMPY"),
+    frames(ONE, npy_header((1,), "<U1", b"\xff\xff\xff\x7f")), frames(ONE, npy_header((1,), ">U1", b"\x7f\xff\xff\xff")),
+    frames(b'{"arrays": 0, "value": ' + b'["list", [' * 300 + b"]]" * 300 + b"}"),
     frames(ONE, npy_header((1,), "|O", b"12345678")), frames(ONE, npy_header((10**9,), "<U0")),
     frames(b'{"arrays": 0, "value": 1}') + b"more",
 ], ids=range(16))

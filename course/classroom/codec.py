@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 
 LIMIT = 64 * 2**20  # bytes of one message
 JSON_LIMIT = 4 * 2**20  # of them JSON, which grows when it is read
-DEPTH = 50  # lists within lists
+DEPTH = 150  # lists within lists
 BITS = 4096  # of a whole number
 KINDS = "biufcU"  # the dtypes that pass: numbers, truth values and text
 
