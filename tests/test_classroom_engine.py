@@ -70,7 +70,7 @@ ONE = b'{"arrays": 1, "value": ["array", 0]}'
     frames(b'{"arrays": 0, "value": ' + b'["list", [' * 300 + b"]]" * 300 + b"}"),
     frames(ONE, npy_header((1,), "|O", b"12345678")), frames(ONE, npy_header((10**9,), "<U0")),
     frames(b'{"arrays": 0, "value": 1}') + b"more",
-], ids=range(16))
+], ids=range(19))
 def test_a_forged_message_is_refused(data):
     with pytest.raises((ProtocolError, EOFError)):
         codec.unpack(data)
