@@ -286,6 +286,26 @@ def test_archive_for_gradescope(tmp_path):
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Gradescope is Linux")
+def test_the_archive_grades_in_an_empty_folder(tmp_path):
+    """What Gradescope does, in other places: unpack, put a submission there, call the script."""
+    sheet = load(ROOT, 9)[0]  # its exercises import something of nnlib
+    autograder.pack(ROOT, tmp_path / "autograder.zip", 9, "it's secret")
+    place = tmp_path / "autograder"
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        archive.extractall(place / "source")
+    answers = [cell(task.solution, task.name) for task in sheet.tasks[:1]]
+    hand_in(place, "submission", notebook(*answers), sheet.chapter.name)
+    script = (place / "source" / "run_autograder").read_text()
+    for there, here in (("/tmp/", f"{tmp_path}/"), ("/autograder", str(place)),
+                        ("/opt/course-python/bin/python", sys.executable)):
+        script = script.replace(there, here)
+    done = subprocess.run(["sh", "-c", script], cwd="/", env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    results = json.loads((place / "results" / "results.json").read_text())
+    assert results.get("tests"), done.stdout
+    assert results["score"] == sheet.tasks[0].exercise.points
+
+
 def test_the_container_recipe_names_files_that_exist():
     recipe = (ROOT / "course" / "grading" / "Containerfile").read_text()
     copied = [line.split()[1] for line in recipe.splitlines() if line.startswith("COPY")]

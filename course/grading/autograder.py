@@ -9,7 +9,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
-PARTS = ("course/**/*.py", "course/**/*.html", "reference/**/*.py", "exercises/*.py", "book/[0-9][0-9]-*.md",
+PARTS = ("course/**/*.py", "course/**/*.html", "reference/**/*.py", "nnlib/*.py", "exercises/*.py", "book/[0-9][0-9]-*.md",
          "pyproject.toml")
 PACKAGES = ("numpy", "jupytext", "nbformat", "pyyaml", "typer", "jinja2", "threadpoolctl", "tqdm", "pandas",
             "matplotlib", "pyseccomp", "onnx", "onnxruntime", "rich", "pillow")
