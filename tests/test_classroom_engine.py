@@ -56,6 +56,10 @@ def npy_header(shape, descr="<f8", body=b""):
     return stream.getvalue() + body
 
 
+def npy_text(header):
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
 ONE = b'{"arrays": 1, "value": ["array", 0]}'
 
 
@@ -69,8 +73,10 @@ ONE = b'{"arrays": 1, "value": ["array", 0]}'
     frames(ONE, npy_header((1,), "<U1", b"\xff\xff\xff\x7f")), frames(ONE, npy_header((1,), ">U1", b"\x7f\xff\xff\xff")),
     frames(b'{"arrays": 0, "value": ' + b'["list", [' * 300 + b"]]" * 300 + b"}"),
     frames(ONE, npy_header((1,), "|O", b"12345678")), frames(ONE, npy_header((10**9,), "<U0")),
+    frames(ONE, npy_text(b"(((")), frames(ONE, npy_text(b"-" * 9000 + b"1")),
+    frames(ONE, npy_text(b"{'descr': ',', 'fortran_order': False, 'shape': (0,)}")),
     frames(b'{"arrays": 0, "value": 1}') + b"more",
-], ids=range(19))
+], ids=range(22))
 def test_a_forged_message_is_refused(data):
     with pytest.raises((ProtocolError, EOFError)):
         codec.unpack(data)

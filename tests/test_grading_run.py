@@ -7,18 +7,23 @@ import subprocess
 import sys
 import time
 import zipfile
+from random import Random
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from grading_class import CHAPTER, QUICK, cell, grade_or_skip, hand_in, notebook
 
+from course.classroom import codec
+from course.classroom.codec import Made, Opaque, Ref
 from course.classroom.exercise import case_seed
 from course.classroom.handout import handout
 from course.classroom.sheets import load
+from course.classroom.trials import make_trial
 from course.environment import ROOT
 from course.errors import Refusal
-from course.grading import autograder, bench, levels, reports
+from course.grading import autograder, bench, levels, plan, pool, reports
 from course.grading.grade import Options, grade
 from course.grading.levels import Limits, Protection, Unprotected
 from course.grading.submissions import collect
@@ -62,6 +67,50 @@ def test_a_known_mistake_is_recognised_and_explained(graded, mutant):
     assert table.loc[table.mistake == mutant.name, "students"].tolist() == [1]
     assert f"This looks like a mistake we know: {mutant.name}." in (out / "feedback" / "bert.html").read_text(encoding="utf-8")
     assert (out / "mistakes.png").stat().st_size > 1000
+
+
+ODD = (None, True, -1, 10**1000, float("nan"), "", "\0\ud800", "SyntaxError", "y" * 50_000, "right", np.zeros((0, 3)),
+       np.array(1.0), np.longdouble(1), np.array([1 + 2j]), np.array(["\ud800"]), np.full((3, 3), np.nan), Ref([1]),
+       Opaque({"a": 1}), Made([1], 2))
+
+
+def spoiled(value, random):
+    """A value with some of its parts replaced or lost."""
+    if random.random() < 0.15:
+        return random.choice(ODD)
+    if isinstance(value, dict):
+        return {k: spoiled(v, random) for k, v in value.items() if random.random() > 0.04}
+    return [spoiled(v, random) for v in value] if isinstance(value, list) else value
+
+
+def said(value, random):
+    """A spoiled answer of a worker as the judge gets it."""
+    try:
+        answer = codec.unpack(codec.pack(spoiled(value, random)))
+        if isinstance(answer, dict) and isinstance(answer.get("status"), str):
+            return answer
+    except codec.ProtocolError:
+        pass
+    return {"status": "crashed", "message": ""}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_a_worker_says_there_is_a_verdict_and_a_page(tasks, seed):
+    random, known = Random(seed), plan.Assignment(load(ROOT, 3)[0], tasks["softmax"], "")
+    outcomes = {m.name: [e for sizes in known.cases.values() for _, e in sizes] for m in known.exercise.mutants}
+    trial = make_trial(known.task, known.cases, outcomes, "")
+    failed = {"status": "raised", "error": "E", "bases": ["E"], "message": "m", "where": "nnlib.x"}
+    for _ in range(100):
+        ready = said({"status": random.choice(["ready", "ready", "raised", "exit"]), "notes": ["n"], "problem": "p",
+                      "bases": ["E"], "message": "m"}, random)
+        ready = pool.first_answer(ready)
+        found = [[said(random.choice([known.task.expected(script), failed]), random) for script in scripts]
+                 for scripts in known.scripts] if ready["status"] == "ready" else []
+        verdicts = known.verdicts(ready, found)
+        mistakes = known.symptoms(trial, found) if found else []
+        row = json.loads(json.dumps(bench.row(known, "s", "f", "k", (verdicts, ready["notes"], mistakes, 0.0))))
+        reports.feedback("s", [row], {known.name: known})
+        reports.gradescope([row], {known.name: known})
 
 
 def test_tables(graded):

@@ -254,8 +254,9 @@ def first_answer(answer):
     """What a worker says of a job's sources, each part of the kind it should be: student's code may have made it up."""
     notes, bases = ([text[:300] for text in found[:20] if isinstance(text, str)] if isinstance(found, list) else []
                     for found in (answer.get("notes"), answer.get("bases")))
-    words = {name: str(answer.get(name) or "")[:1000] for name in ("message", "problem")}
-    return {"status": answer["status"], "notes": notes, "bases": bases, **words}
+    message, problem = (text[:1000] if isinstance(text, str) else ""
+                        for text in (answer.get("message"), answer.get("problem")))
+    return {"status": answer["status"], "notes": notes, "bases": bases, "message": message, "problem": problem}
 
 
 def guard_judge():

@@ -21,7 +21,7 @@ def compare(options, assignments, class_, write_table):
     Raises
     ------
     Refusal
-        If copydetect is not installed.
+        If copydetect is not installed, or fails.
     """
     try:
         import copydetect  # noqa: F401
@@ -57,8 +57,11 @@ def pairs(assignments, found):
         for number, (student, text) in enumerate(found):
             students.append(student)
             (folder / "answers" / f"{number}.py").write_text(text, "utf-8")
-        done = subprocess.run([sys.executable, "-m", "course.grading.similarity", str(folder)], timeout=SECONDS,
-                              stdout=subprocess.PIPE, check=True, cwd=Path(__file__).resolve().parents[2])
+        try:
+            done = subprocess.run([sys.executable, "-m", "course.grading.similarity", str(folder)], timeout=SECONDS,
+                                  stdout=subprocess.PIPE, check=True, cwd=Path(__file__).resolve().parents[2])
+        except subprocess.SubprocessError as error:
+            raise Refusal("--similarity", 0, f"the comparison failed; the grades are written ({error!r:.100})") from None
     for one, other, share, share_of_other, tokens in json.loads(done.stdout.splitlines()[-1]):
         yield students[one], students[other], share, share_of_other, tokens
 
