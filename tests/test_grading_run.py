@@ -317,6 +317,28 @@ def test_without_a_lock_nothing_is_run_unless_trusted(monkeypatch):
     workshop.close()
 
 
+def test_a_dask_cluster_gives_the_same_verdicts(tmp_path, graded, monkeypatch):
+    pytest.importorskip("distributed", reason="needs dask[distributed]")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    submissions, _, _ = graded
+    (local, dask) = (grade_or_skip(submissions, tmp_path / engine, engine=engine) for engine in ("local", "dask"))
+
+    def plain(rows):
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+    assert plain(local) == plain(dask)
+
+
+def test_copied_answers_are_found(tmp_path, tasks):
+    pytest.importorskip("copydetect", reason="needs copydetect")
+    for student in ("anna", "bert"):
+        hand_in(tmp_path / "class", student, notebook(*(cell(t.solution, t.name) for t in tasks.values())))
+    hand_in(tmp_path / "class", "cleo", notebook(cell(tasks["softmax"].stub)))
+    grade_or_skip(tmp_path / "class", tmp_path / "out", mistakes=False, similarity=True)
+    table = pd.read_csv(tmp_path / "out" / "similarity.csv")
+    assert table[["student", "other"]].apply(sorted, axis=1).tolist() == [["anna", "bert"]]
+
+
 def test_an_unknown_engine_is_refused(tmp_path):
     hand_in(tmp_path / "class", "anna", notebook())
     with pytest.raises((Refusal, Unprotected), match="expected local or dask|fork|locked"):
