@@ -142,7 +142,8 @@ def special_files(submissions, task):
 
 
 SPECIAL = {"a_linked_folder": "missing", "linked_zip": "unreadable", "a_pipe": "unreadable", "piped": "unreadable",
-           "\u4e2d" * 33: "right", "many_chapters": "missing", "a_link": "unreadable", "two_files": "unreadable", "flat": "right", "a_folder": "unreadable",
+           "\u4e2d" * 33: "right", "many_chapters": "missing", "a_link": "unreadable",
+           "two_files": "unreadable", "flat": "right", "a_folder": "unreadable",
            "nothing": "missing", "zipped": "right", "zip_bomb": "unreadable", "torn_zip": "unreadable"}
 NAMES = sorted(path.stem for path in HOSTILE.glob("*.py"))
 
