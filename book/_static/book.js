@@ -13,7 +13,7 @@ function fitFormulas() {
   const room = (formula) => (formula.hasAttribute("display") ? formula : formula.closest("p, li, dd, td, th, figcaption") || formula);
   const shares = formulas.map((formula) => width(room(formula)) / width(formula.querySelector("mjx-math")));
   formulas.forEach((formula, i) => {
-    if (shares[i] < 0.99) formula.style.fontSize = `${formula.dataset.size * Math.max(0.66, 0.99 * shares[i])}%`;
+    if (shares[i] < 1) formula.style.fontSize = `${formula.dataset.size * Math.max(0.66, 0.99 * shares[i])}%`;
   });
 }
 addEventListener("load", () => window.MathJax?.startup?.promise.then(fitFormulas));
