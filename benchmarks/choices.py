@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.models import MODELS
+from benchmarks.peers.nnlib import layers_of
 from benchmarks.tables import blas, write_table
 from nnlib.activations import ReLU
 from nnlib.convolution import Convolution
@@ -71,15 +73,9 @@ def seeing_layers():
             (Convolution(filters, 3, padding=1), BatchNorm(), ReLU(), MaxPool(2))] + [Dense(10)]
 
 
-def small_layers():
-    """The small network of `python -m benchmarks`."""
-    return [layer for filters in (8, 16) for layer in (Convolution(filters, 3, padding=1), ReLU(), MaxPool(2))] \
-        + [Dense(64), ReLU(), Dense(10)]
-
-
 NETWORKS = (("784-256-128-10, batch 64", lambda: dense_layers((256, 128)), 64, 6400),
             ("784-1024-1024-10, batch 256", lambda: dense_layers((1024, 1024)), 256, 6400),
-            ("8 and 16 filters, batch 64", small_layers, 64, 6400),
+            ("8 and 16 filters, batch 64", lambda: layers_of(MODELS["small"]), 64, 6400),
             ("two convolutions, batch 128", seeing_layers, 128, 2560))
 
 

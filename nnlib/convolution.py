@@ -25,6 +25,7 @@ __all__ = [
     "window_slices",
     "im2col",
     "BAND_BYTES",
+    "band_rows",
     "bands",
     "expect_groups",
     "convolution",
@@ -39,6 +40,7 @@ __all__ = [
     "row_columns",
     "row_convolution",
     "row_convolution_dW",
+    "zeros_around",
     "row_convolution_dx",
     "shares_rows",
     "POINTS",
@@ -318,6 +320,14 @@ BAND_BYTES = 2 * 1024 * 1024
 
 
 # book/10-convolution.md, "One product, a band at a time"
+def band_rows(height, most):
+    """How many of the rows to take at a time, at most `most` unless that is less than
+    one, so that all bands are about equally large."""
+    count = -(-height // max(1, most))
+    return -(-height // count)
+
+
+# book/10-convolution.md, "One product, a band at a time"
 def bands(x_shape, g, dtype, workspace=fresh):
     """The output rows in bands whose columns fit in about BAND_BYTES.
 
@@ -338,8 +348,7 @@ def bands(x_shape, g, dtype, workspace=fresh):
     """
     height, width = g.out
     per_row = x_shape[0] * math.prod(g.kernel) * width * x_shape[3]
-    count = -(-height // max(1, BAND_BYTES // (per_row * np.dtype(dtype).itemsize)))
-    step = -(-height // count)
+    step = band_rows(height, BAND_BYTES // (per_row * np.dtype(dtype).itemsize))
     room = workspace("columns", (step * per_row,), dtype)
     for start in range(0, height, step):
         stop = min(start + step, height)
@@ -580,8 +589,7 @@ def row_columns(x, g, pieces, workspace=fresh):
     """
     (channels, *_, batch), (kh, kw), (height, width) = x.shape, g.kernel, g.out
     line = width * batch * x.itemsize
-    step = max(1, BAND_BYTES // (channels * kw * line) - kh + 1)
-    step = -(-height // -(-height // step))             # bands about equally large
+    step = band_rows(height, BAND_BYTES // (channels * kw * line) - kh + 1)
     room = workspace("columns", (step + kh - 1, channels, kw, width, batch), x.dtype)
     strides = channels * kw * line, line // pieces, line, x.itemsize
     for start in range(0, height, step):
@@ -632,6 +640,14 @@ def row_convolution_dW(dz, x, g, out=None, workspace=fresh):
 
 
 # book/10-convolution.md, "Fewer copies"
+def zeros_around(g):
+    """What dz needs on each side for its windows to reach every pixel, padding left
+    out: ((top, bottom), (left, right)); negative where there is more padding."""
+    return [(d * (k - 1) - p, d * (k - 1) - q)
+            for k, d, (p, q) in zip(g.kernel, g.dilation, g.padding)]
+
+
+# book/10-convolution.md, "Fewer copies"
 def row_convolution_dx(dz, W, x_shape, g, workspace=fresh):
     """The input's gradient for stride 1, and at most d * (k - 1) zeros on any side.
 
@@ -647,9 +663,7 @@ def row_convolution_dx(dz, W, x_shape, g, workspace=fresh):
     -------
     ndarray, shape x_shape
     """
-    spans = [d * (k - 1) for k, d in zip(g.kernel, g.dilation)]
-    zeros = [(span - p, span - q) for span, (p, q) in zip(spans, g.padding)]
-    dz = pad_image(dz, zeros, workspace, "surrounded dz")
+    dz = pad_image(dz, zeros_around(g), workspace, "surrounded dz")
     turned = W[:, :, ::-1, ::-1].swapaxes(0, 1)
     return row_convolution(dz, turned, None, g._replace(out=x_shape[1:3]),
                            lambda name, *rest: workspace(f"back {name}", *rest))
@@ -659,8 +673,7 @@ def row_convolution_dx(dz, W, x_shape, g, workspace=fresh):
 def shares_rows(g, channels, filters, groups=1):
     """Whether to unroll the kernel across only: where it moves by one pixel, without
     dilation downwards, and with weights so few that copying counts."""
-    spans = [d * (k - 1) for k, d in zip(g.kernel, g.dilation)]
-    inside = all(max(zeros) <= span for zeros, span in zip(g.padding, spans))
+    inside = min(map(min, zeros_around(g))) >= 0
     few = filters * channels * math.prod(g.kernel) <= FEW_WEIGHTS
     plain = groups == 1 and g.stride == (1, 1) and g.dilation[0] == 1
     return plain and inside and few

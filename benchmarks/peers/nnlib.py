@@ -17,10 +17,14 @@ LAYERS = {"dense": Dense, "relu": ReLU, "pool": MaxPool,
           "conv": lambda filters, kernel, padding: Convolution(filters, kernel, padding=padding)}
 
 
+def layers_of(model):
+    """New layers, as the model describes them."""
+    return [LAYERS[kind](*settings) for kind, *settings in model.layers]
+
+
 class Peer:
     def __init__(self, model, images, labels, threads):
-        layers = [LAYERS[kind](*settings) for kind, *settings in model.layers]
-        self.network = Network(*layers).build(model.shape)
+        self.network = Network(*layers_of(model)).build(model.shape)
         images = images.reshape(-1, *model.shape)
         # For dense networks the second thread is BLAS's: faster than splitting the minibatch. Where there are few weights
         # and many pixels, one thread takes a minibatch in two halves, which fit nearer caches (choices.py).
