@@ -314,11 +314,11 @@ PREDICT = Exercise(
         Mutant("the first batch only", ("range(0, len(x), batch_size)", "range(0, batch_size, batch_size)"), "three samples, two at a time", 0),
         Mutant("a short last batch is dropped", ("range(0, len(x), batch_size)", "range(0, len(x) - batch_size + 1, batch_size)"),
                "three samples, two at a time", 1),
-        Mutant("axes mixed up", ("y[batch] = np.moveaxis(outputs, -1, 0)", "y[batch] = outputs.reshape(y[batch].shape)"),
+        Mutant("axes mixed up", ("y[batch] = outputs.transpose(-1, *range(outputs.ndim - 1))", "y[batch] = outputs.reshape(y[batch].shape)"),
                "three samples, two at a time", 1),
         Mutant("nothing is checked", ("    if batch_size < 1:", "    if False:"), "batches of less than nothing", 2),
-        Mutant("the workspace itself", ("y[batch] = np.moveaxis(outputs, -1, 0)",
-                                        "y[batch] = np.moveaxis(outputs, -1, 0)\n        y = np.moveaxis(outputs, -1, 0) if "
+        Mutant("the workspace itself", ("y[batch] = outputs.transpose(-1, *range(outputs.ndim - 1))",
+                                        "y[batch] = outputs.transpose(-1, *range(outputs.ndim - 1))\n        y = np.moveaxis(outputs, -1, 0) if "
                                         "len(x) <= batch_size else y"),
                "the results are the caller's", 0),
     ),

@@ -342,6 +342,14 @@ def test_one_chapter_can_be_checked_alone():
     assert check_only(ROOT, 3).startswith("03-activations: 6 exercises")
 
 
+def test_every_mistake_can_still_be_made():
+    """A mutant changes a line of the library: whoever changes that line must change the mutant."""
+    for sheet in load(ROOT):
+        for task in sheet.tasks:
+            for mutant in task.exercise.mutants:
+                assert task.mutated(mutant) != task.solution, f"{task.name}: {mutant.name}"
+
+
 def test_inputs_go_by_the_names_of_the_parameters():
     parameters = parameters_of("class Loss:\n    def forward(self, p, y):\n        pass\n\n\nclass Huber(Loss):\n"
                                "    def __init__(self, width):\n        pass\n\n\ndef merge(values, how):\n    pass\n")
