@@ -356,7 +356,8 @@ class Activation(Layer):
     """A layer that applies one function to its input and has no parameters.
 
     A subclass sets `function(z, out)` and, from the output, `gradient(dy, y, out)`.
-    What forward and backward return lives in the workspace until the next call.
+    What forward and backward return lives in the workspace until the next call; in a
+    network, in that of a neighbour which lends an array (see `lend_arrays`).
 
     Raises
     ------
@@ -367,6 +368,14 @@ class Activation(Layer):
         From `backward` before `forward`.
     """
     function = gradient = y = None
+    _lent = ()
+
+    def room(self, name, array):
+        """Where a result goes: over `array` if it is lent, else into one of our own."""
+        for drawer in self._lent:
+            if any(array is lent for lent in drawer.values()):
+                return array
+        return self.workspace(name, array.shape, array.dtype)
 
     def forward(self, z, training=False):
         z = _floats(z)
@@ -374,7 +383,7 @@ class Activation(Layer):
             self.y = None
             raise ShapeError(f"{type(self).__name__}: expected at least one sample, "
                              f"got z shaped {z.shape}")
-        self.y = self.function(z, out=self.workspace("y", z.shape, z.dtype))
+        self.y = self.function(z, out=self.room("y", z))
         return self.y
 
     def backward(self, dy, need_dx=True):
@@ -385,8 +394,7 @@ class Activation(Layer):
             raise ShapeError(f"{type(self).__name__}: expected dy shaped "
                              f"{self.y.shape}, got {dy.shape}")
         if need_dx:
-            dz = self.workspace("dz", dy.shape, dy.dtype)
-            return self.gradient(dy, self.y, out=dz)
+            return self.gradient(dy, self.y, out=self.room("dz", dy))
 
 
 # book/03-activations.md, "A layer of it"

@@ -47,12 +47,13 @@ __all__ = [
     "powers",
     "winograd_matrices",
     "transform_filters",
+    "transform_tiles",
     "winograd",
     "tiles_of",
     "transform_upstream",
-    "winograd_dW",
-    "winograd_dx",
+    "winograd_backward",
     "winograd_tile",
+    "both_gradients",
     "choose_arithmetic",
     "check_moves",
     "plan_filters",
@@ -206,8 +207,8 @@ def geometry(size, kernel, stride=1, padding=0, dilation=1):
 
 # book/10-convolution.md, "Zeros around"
 def fresh(name, shape, dtype):
-    """A new array: the workspace of who has none (see `Layer.workspace`)."""
-    return np.empty(shape, dtype)
+    """A new array of zeros: the workspace of who has none (see `Layer.workspace`)."""
+    return np.zeros(shape, dtype)
 
 
 # book/10-convolution.md, "Zeros around"
@@ -241,7 +242,7 @@ def pad_image(x, padding, workspace=fresh, name="padded"):
     x : ndarray, shape (channels, height, width, batch)
     padding : ((top, bottom), (left, right))
     workspace : callable (name, shape, dtype) -> ndarray
-        Where the array comes from, and its name there.
+        Where the array comes from, zeros when it is new, and its name there.
 
     Returns
     -------
@@ -251,11 +252,8 @@ def pad_image(x, padding, workspace=fresh, name="padded"):
     shape, ((top, _), (left, _)) = padded_shape(x.shape, padding), padding
     if shape == x.shape and x.flags.c_contiguous:
         return x
-    padded = workspace(name, shape, x.dtype)
-    below, beyond = top + x.shape[1], left + x.shape[2]
-    padded[:, :top] = padded[:, below:] = 0
-    padded[:, :, :left] = padded[:, :, beyond:] = 0
-    padded[:, top:below, left:beyond] = x
+    padded = workspace((name, top, left), shape, x.dtype)
+    padded[:, top:top + x.shape[1], left:left + x.shape[2]] = x
     return padded
 
 
@@ -522,20 +520,22 @@ def convolution_dx(dz, W, x_shape, stride=1, padding=0, dilation=1, groups=1,
 
 
 # book/10-convolution.md, "Fewer copies"
-def unroll_across(x, dilation, out):
-    """For each image row, each column of the kernel: the pixels that it meets.
+def unroll_across(x, dilation, first, out):
+    """For some image rows, each column of the kernel: the pixels that it meets.
 
     Parameters
     ----------
     x : ndarray, shape (channels, height, width, batch)
-        Padded already.
+        Padded already, in C order.
     dilation : int
-    out : ndarray, shape (height, channels, kw, out_width, batch)
+    first : int
+        The first of the rows.
+    out : ndarray, shape (rows, channels, kw, out_width, batch)
         Filled and returned.
     """
-    rows, places = x.swapaxes(0, 1), out.shape[3]
-    for j in range(out.shape[2]):
-        out[:, :, j] = rows[:, :, j * dilation : j * dilation + places]
+    channel, row, pixel, sample = x.strides
+    strides = row, channel, dilation * pixel, pixel, sample
+    out[...] = np.ndarray(out.shape, x.dtype, x, first * row, strides)
     return out
 
 # book/10-convolution.md, "Fewer copies"
@@ -573,7 +573,7 @@ def row_columns(x, g, pieces, workspace=fresh):
     Parameters
     ----------
     x : ndarray, shape (channels, height, width, batch)
-        Padded already.
+        Padded already, in C order.
     g : Geometry
         Of stride 1, and without dilation downwards.
     pieces : int
@@ -594,8 +594,7 @@ def row_columns(x, g, pieces, workspace=fresh):
     strides = channels * kw * line, line // pieces, line, x.itemsize
     for start in range(0, height, step):
         stop = min(start + step, height)
-        image_rows = x[:, start : stop + kh - 1]
-        unroll_across(image_rows, g.dilation[1], room[:image_rows.shape[1]])
+        unroll_across(x, g.dilation[1], start, room[:stop - start + kh - 1])
         shape = stop - start, pieces, kh * channels * kw, width // pieces * batch
         yield (start, stop), np.ndarray(shape, x.dtype, room, strides=strides)
 
@@ -706,6 +705,14 @@ def transform_filters(W, G):
 
 
 # book/10-convolution.md, "Fewer multiplications"
+def transform_tiles(x, g, rows, tiles, B, workspace):
+    """B d for some rows of tiles: (channels, t², tiles). Fills `tiles` on the way."""
+    im2col(x, *g[:3], rows, tiles)
+    d = tiles.reshape(len(x), len(B), -1)
+    return np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
+
+
+# book/10-convolution.md, "Fewer multiplications"
 def winograd(x, W, b=None, tile=4, workspace=fresh):
     """`convolution` with 3x3 kernels and stride 1, in fewer multiplications.
 
@@ -727,12 +734,10 @@ def winograd(x, W, b=None, tile=4, workspace=fresh):
     U, g = transform_filters(W, G), geometry(x.shape[1:3], tile + 2, tile)
     z = workspace("z", (len(W), *(n * tile for n in g.out), x.shape[3]), x.dtype)
     for rows, tiles in bands(x.shape, g, x.dtype, workspace):
-        im2col(x, *g[:3], rows, tiles)
-        d = tiles.reshape(len(x), len(B), -1)
-        V = np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
-        M = workspace("M", (len(W), len(B), d.shape[2]), x.dtype)
+        V = transform_tiles(x, g, rows, tiles, B, workspace)
+        M = workspace("M", (len(W), len(B), V.shape[2]), x.dtype)
         np.matmul(U, V.swapaxes(0, 1), out=M.swapaxes(0, 1))
-        y = workspace("y", (len(W), tile * tile, d.shape[2]), x.dtype)
+        y = workspace("y", (len(W), tile * tile, V.shape[2]), x.dtype)
         np.matmul(A.T, M, out=y)
         if b is not None:
             y += b[:, :, None]
@@ -760,36 +765,44 @@ def transform_upstream(dz, tile, rows, A, workspace):
 
 
 # book/10-convolution.md, "Fewer multiplications"
-def winograd_dW(dz, x, tile=4, out=None, workspace=fresh):
-    """The filters' gradient of `winograd`: (filters, channels, 3, 3)."""
+def winograd_backward(dz, x, W, padding=((0, 0), (0, 0)), tile=4, need_dx=True,
+                      out=None, workspace=fresh):
+    """The gradients of `winograd`.
+
+    Parameters
+    ----------
+    dz : ndarray, shape (filters, height - 2, width - 2, batch)
+        The upstream gradient.
+    x, W, tile, workspace
+        As for `winograd`.
+    padding : ((top, bottom), (left, right))
+        What of x is padding.
+    need_dx : bool
+    out : ndarray, shape of W, optional
+        For dW.
+
+    Returns
+    -------
+    dW : ndarray, shape of W
+    dx : ndarray, shape of x without its padding; or None
+    """
     A, G, B = winograd_matrices(tile, x.dtype)
-    g, shape = geometry(x.shape[1:3], tile + 2, tile), (len(B), len(x), len(dz))
-    dU, part = np.zeros(shape, x.dtype), np.empty(shape, x.dtype)       # transposed
+    U, g = transform_filters(W, G), geometry(x.shape[1:3], tile + 2, tile)
+    dU, part, dx = np.zeros_like(U), np.empty_like(U), None
+    if need_dx:
+        dx = workspace("dx", x.shape, x.dtype)
+        dx[...] = 0
     for rows, tiles in bands(x.shape, g, x.dtype, workspace):
-        im2col(x, *g[:3], rows, tiles)
-        d = tiles.reshape(len(x), len(B), -1)
-        V = np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
+        V = transform_tiles(x, g, rows, tiles, B, workspace)
         M = transform_upstream(dz, tile, rows, A, workspace)
-        dU += np.matmul(V.swapaxes(0, 1), M.transpose(1, 2, 0), out=part)
-    dW = (G.T @ dU.swapaxes(1, 2).reshape(len(B), -1)).T
-    dW = dW.reshape(len(dz), len(x), 3, 3)
-    return dW if out is None else np.positive(dW, out=out)
-
-
-# book/10-convolution.md, "Fewer multiplications"
-def winograd_dx(dz, W, x_shape, padding=((0, 0), (0, 0)), tile=4, workspace=fresh):
-    """The input's gradient of `winograd` on images with this padding: x_shape."""
-    shape, (A, G, B) = padded_shape(x_shape, padding), winograd_matrices(tile, dz.dtype)
-    U, g = transform_filters(W, G), geometry(shape[1:3], tile + 2, tile)
-    dx = workspace("dx", shape, dz.dtype)
-    dx[...] = 0
-    for rows, tiles in bands(shape, g, dz.dtype, workspace):
-        M = transform_upstream(dz, tile, rows, A, workspace)
-        V = workspace("V", (x_shape[0], len(B), M.shape[2]), dz.dtype)
-        np.matmul(U.swapaxes(1, 2), M.swapaxes(0, 1), out=V.swapaxes(0, 1))
-        np.matmul(B.T, V, out=tiles.reshape(V.shape))
-        col2im(tiles, shape, tile, 1, rows, dx)
-    return crop(dx, padding)
+        dU += np.matmul(M.swapaxes(0, 1), V.transpose(1, 2, 0), out=part)
+        if need_dx:
+            np.matmul(U.swapaxes(1, 2), M.swapaxes(0, 1), out=V.swapaxes(0, 1))
+            np.matmul(B.T, V, out=tiles.reshape(V.shape))
+            col2im(tiles, x.shape, tile, 1, rows, dx)
+    dW = np.matmul(dU.reshape(len(G), -1).T, G).reshape(W.shape)
+    return (dW if out is None else np.positive(dW, out=out),
+            crop(dx, padding) if need_dx else None)
 
 
 # book/10-convolution.md, "Fewer multiplications"
@@ -803,6 +816,13 @@ def winograd_tile(g, channels, filters, groups=1):
 
 
 # book/10-convolution.md, "Fewer multiplications"
+def both_gradients(dz, x, W, padding, dW, dx, need_dx=True, out=None, workspace=fresh):
+    """Both gradients, from a function for each; as `winograd_backward`."""
+    return (dW(dz, x, out=out, workspace=workspace),
+            dx(dz, W, crop(x, padding).shape, workspace=workspace) if need_dx else None)
+
+
+# book/10-convolution.md, "Fewer multiplications"
 def choose_arithmetic(g, channels, filters, groups=1):
     """What a layer should use.
 
@@ -813,28 +833,29 @@ def choose_arithmetic(g, channels, filters, groups=1):
 
     Returns
     -------
-    functions : sequence of callable
-        With all settings filled in: forward(x, W, b), with x padded already; dW(dz, x),
-        likewise; dx(dz, W, x_shape), of images without padding. Each also takes
-        `workspace`, the second also `out`.
+    forward, backward : callable
+        With all settings filled in: forward(x, W, b), with x padded already, and
+        backward(dz, x, W), which returns (dW, dx); both also take `workspace`, the
+        second also `out`, for dW, and `need_dx`.
     padding, rest : ((top, bottom), (left, right))
         Zeros for x; and rows and columns of places more than wanted, for whole tiles.
     """
     tile, set_up = winograd_tile(g, channels, filters, groups), functools.partial
     rest = tuple((0, -n % tile) for n in g.out) if tile else ((0, 0), (0, 0))
     padding = np.add(g.padding, rest).tolist()
+    moves = {"stride": g.stride, "dilation": g.dilation, "groups": groups}
     if tile:
-        functions = (set_up(winograd, tile=tile), set_up(winograd_dW, tile=tile),
-                     set_up(winograd_dx, tile=tile, padding=padding))
-    elif shares_rows(g, channels, filters, groups):
-        functions = [set_up(f, g=g) for f in
-                     (row_convolution, row_convolution_dW, row_convolution_dx)]
+        return (set_up(winograd, tile=tile),
+                set_up(winograd_backward, tile=tile, padding=padding), padding, rest)
+    if shares_rows(g, channels, filters, groups):
+        forward, dW, dx = (set_up(way, g=g) for way in
+                           (row_convolution, row_convolution_dW, row_convolution_dx))
     else:
-        moves = {"stride": g.stride, "dilation": g.dilation, "groups": groups}
-        functions = (set_up(convolution, **moves),
-                     set_up(convolution_dW, kernel=g.kernel, **moves),
-                     set_up(convolution_dx, padding=padding, **moves))
-    return functions, padding, rest
+        forward, dW = set_up(convolution, **moves), set_up(convolution_dW, **moves,
+                                                           kernel=g.kernel)
+        dx = set_up(convolution_dx, padding=padding, **moves)
+    backward = set_up(both_gradients, padding=padding, dW=dW, dx=dx)
+    return forward, backward, padding, rest
 
 
 # book/10-convolution.md, "The layer"
@@ -856,7 +877,7 @@ def plan_filters(layer, input_shape):
     layer.sample_shape, (channels, *size) = tuple(input_shape), input_shape
     expect_groups(channels, layer.filters, channels // layer.groups, layer.groups)
     g = layer.geometry = geometry(size, layer.kernel, *layer.settings)
-    layer.functions, layer.padding, layer.rest = choose_arithmetic(
+    *layer.functions, layer.padding, layer.rest = choose_arithmetic(
         g, channels, layer.filters, layer.groups)
     return layer.filters, channels // layer.groups, *layer.kernel
 
@@ -904,7 +925,7 @@ class Convolution(Layer):
     RuntimeError
         From `backward` before `forward`.
     """
-    input_dims, b, x = 3, None, None
+    input_dims, lends_output, b, x = 3, True, None, None
     initialize, config = initialize_filters, filter_settings
 
     def __init__(self, filters, kernel, stride=1, padding=0, dilation=1, groups=1,
@@ -933,8 +954,6 @@ class Convolution(Layer):
         expect_shape("Convolution", "dz", dz.shape, (self.filters, *places))
         if self.bias:
             dense_db(dz.reshape(self.filters, -1), out=self.db)
-        dz, (_, dW, dx) = pad_image(dz, self.rest, self.workspace, "dz"), self.functions
-        dW(dz, self.x, out=self.dW, workspace=self.workspace)
-        if need_dx:
-            shape = *self.sample_shape, dz.shape[3]
-            return dx(dz, self.W, shape, workspace=self.workspace)
+        dz = pad_image(dz, self.rest, self.workspace, "dz")
+        return self.functions[1](dz, self.x, self.W, need_dx=need_dx, out=self.dW,
+                                 workspace=self.workspace)[1]

@@ -232,8 +232,10 @@ class Layer:
         mean. `initialize` fills it with new arrays; empty for most layers.
     input_dims : int or None
         How many axes one sample must have, batch not counted; None means any.
+    lends_output : bool
+        Whether others may write over what forward returned: backward does not read it.
     """
-    input_dims = None
+    input_dims, lends_output = None, False
 
     def __init__(self):
         self.parameter_shapes, self.buffers, self._arrays = {}, {}, {}
@@ -270,10 +272,10 @@ class Layer:
             getattr(self, name)[...] = 0
 
     def workspace(self, name, shape, dtype):
-        """The array of that name, made anew if its shape or dtype changes."""
+        """The array of that name, made anew, of zeros, if its shape or dtype changes."""
         array = self._arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
-            array = self._arrays[name] = np.empty(shape, dtype)
+            array = self._arrays[name] = np.zeros(shape, dtype)
         return array
 
     def __getattr__(self, name):
@@ -314,7 +316,7 @@ class Dense(Layer):
     RuntimeError
         From `backward` before `forward`.
     """
-    input_dims, b, x = 1, None, None
+    input_dims, lends_output, b, x = 1, True, None, None
 
     def __init__(self, units, bias=True, init=he_normal):
         super().__init__()

@@ -3,6 +3,7 @@
 """Networks."""
 
 import copy
+import itertools
 import math
 import operator
 
@@ -38,6 +39,7 @@ __all__ = [
     "predict_in_batches",
     "summary_table",
     "describe_layer",
+    "lend_arrays",
     "make_replica",
     "Network",
 ]
@@ -679,6 +681,22 @@ def describe_layer(layer):
 
 
 # book/06-networks.md, "The network"
+def lend_arrays(layers):
+    """Let activations write over arrays that their neighbours are done with.
+
+    An activation goes back from its own output. Its input's gradient can lie where the
+    layer after it has put the upstream gradient, and its output where its input was, if
+    the layer before does not need that any more. Sets `_lent` of every layer.
+    """
+    for layer in layers:
+        layer._lent = []
+    for before, after in itertools.pairwise(layers):
+        before._lent.append(after._arrays)
+        if before.lends_output:
+            after._lent.append(before._arrays)
+
+
+# book/06-networks.md, "The network"
 def make_replica(network):
     """A second network on the same parameters; gradients and workspaces are its own.
 
@@ -686,6 +704,7 @@ def make_replica(network):
     """
     twin = copy.copy(network)
     twin.layers = [layer.replica() for layer in network.layers]
+    lend_arrays(twin.layers)
     twin._gradients = np.zeros_like(network.gradients)
     bind_layers(twin.layers, network.parameters, twin._gradients)
     return twin
@@ -718,6 +737,7 @@ class Network(Chain):
         self._parameters = np.zeros(size, self.dtype)
         self._gradients = np.zeros(size, self.dtype)
         bind_layers(self.layers, self._parameters, self._gradients)
+        lend_arrays(self.layers)
 
     def __setstate__(self, state):
         """After copy.deepcopy: make the layers' arrays views again."""

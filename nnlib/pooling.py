@@ -22,6 +22,11 @@ __all__ = [
     "clear_rest",
     "max_pool_backward",
     "average_pool_backward",
+    "neighbours",
+    "larger_of_pairs",
+    "give_to_winners",
+    "pool_pairs",
+    "pool_pairs_backward",
     "Pool",
     "MaxPool",
     "AveragePool",
@@ -340,6 +345,65 @@ def average_pool_backward(dy, x_shape, size=2, stride=None, padding=0, out=None,
     return dx
 
 
+# book/11-pooling.md, "Pairs of pairs"
+def neighbours(x, axis):
+    """The first and the second of all pairs, down (axis 1) or across (axis 2): views."""
+    return ((x[:, ::2], x[:, 1::2]) if axis == 1 else
+            (x[:, :, ::2], x[:, :, 1::2]))
+
+
+# book/11-pooling.md, "Pairs of pairs"
+def larger_of_pairs(x, axis, out, won):
+    """The larger number of every pair, into `out`; into `won` whether it is the first."""
+    first, second = neighbours(x, axis)
+    np.equal(first, np.maximum(first, second, out=out), out=won)
+    return out
+
+
+# book/11-pooling.md, "Pairs of pairs"
+def give_to_winners(dy, won, axis, out):
+    """The way back through `larger_of_pairs`."""
+    first, second = neighbours(out, axis)
+    np.subtract(dy, np.multiply(dy, won, out=first), out=second)
+    return out
+
+
+# book/11-pooling.md, "Pairs of pairs"
+def pool_pairs(x, y, workspace):
+    """`max_pool` with windows of two by two, into y.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+    y : ndarray, shape (channels, height // 2, width // 2, batch)
+        Filled.
+    workspace : callable (name, shape, dtype) -> ndarray
+
+    Returns
+    -------
+    across, down : ndarray of bool
+        Who won: what `pool_pairs_backward` wants.
+    """
+    channels, rows, columns, batch = y.shape
+    wide = channels, 2 * rows, columns, batch
+    won = workspace("won across", wide, bool), workspace("won down", y.shape, bool)
+    half = workspace("half", wide, y.dtype)
+    larger_of_pairs(x[:, :2 * rows, :2 * columns], 2, half, won[0])
+    larger_of_pairs(half, 1, y, won[1])
+    return won
+
+
+# book/11-pooling.md, "Pairs of pairs"
+def pool_pairs_backward(dy, won, dx, workspace):
+    """The images' gradient of `pool_pairs`, into dx."""
+    _, rows, columns, _ = dy.shape
+    clear_rest(dx, (rows, columns), (2, 2))
+    half = workspace("half", won[0].shape, dy.dtype)
+    give_to_winners(dy, won[1], 1, half)
+    give_to_winners(half, won[0], 2, dx[:, :2 * rows, :2 * columns])
+    return dx
+
+
 # book/11-pooling.md, "As layers"
 class Pool(Layer):
     """What pooling layers share: settings, shapes, checks. No parameters.
@@ -402,15 +466,23 @@ class Pool(Layer):
 # book/11-pooling.md, "As layers"
 class MaxPool(Pool):
     """The largest pixel of every window; see `Pool` and `max_pool`."""
+    won = None
 
     def forward(self, x, training=False):
-        return fold_windows(np.maximum, -np.inf, self.take(x), self.settings, self.y)
+        x = self.take(x)
+        if self.settings == ((2, 2), (2, 2), (0, 0)):
+            self.won = pool_pairs(x, self.y, self.workspace)
+            return self.y
+        return fold_windows(np.maximum, -np.inf, x, self.settings, self.y)
 
     def backward(self, dy, need_dx=True):
         dy, rest = self.take_back(dy)
-        if need_dx:
-            work = self.workspace("masks", (2, *dy.shape), bool)
-            return max_pool_backward(dy, self.x, self.y, *rest, work)
+        if not need_dx:
+            return None
+        if self.won is not None:
+            return pool_pairs_backward(dy, self.won, rest[-1], self.workspace)
+        work = self.workspace("masks", (2, *dy.shape), bool)
+        return max_pool_backward(dy, self.x, self.y, *rest, work)
 
 
 # book/11-pooling.md, "As layers"

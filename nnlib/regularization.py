@@ -543,7 +543,7 @@ class BatchNorm(Layer):
     RuntimeError
         From `forward` before `initialize`, from `backward` before `forward`.
     """
-    x, measuring = None, False
+    x, measuring, lends_output = None, False, True
 
     def __init__(self, momentum=0.1, eps=1e-5):
         super().__init__()

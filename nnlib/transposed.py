@@ -289,7 +289,7 @@ class TransposedConvolution(Layer):
         From `backward` before `forward`.
     """
     kind, input_dims, b, x = "TransposedConvolution", 3, None, None
-    initialize, config = initialize_stamps, stamp_config
+    initialize, config, lends_output = initialize_stamps, stamp_config, True
 
     def __init__(self, filters, kernel, stride=1, padding=0, output_padding=0,
                  dilation=1, groups=1, bias=True, init=None):

@@ -18,7 +18,8 @@ import reference.activations
 import reference.dense
 import reference.network
 from nnlib import activations
-from nnlib.activations import LeakyReLU, ReLU, Sigmoid, Tanh
+from nnlib.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
+from nnlib.convolution import Convolution
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, Layer, ShapeError
 from nnlib.gradcheck import check_layer, check_network
@@ -37,6 +38,9 @@ from nnlib.network import (
     parameter_views,
     sample_shape,
 )
+from nnlib.pooling import GlobalAveragePool, MaxPool
+from nnlib.regularization import BatchNorm, Dropout
+from nnlib.transposed import TransposedConvolution
 
 FOLDER = Path(__file__).parent / "torch_frozen"
 FROZEN = json.loads((FOLDER / "network.json").read_text(encoding="utf-8"))["cases"]
@@ -882,3 +886,51 @@ def test_hot_path_allocates_nothing_once_it_is_warm():
         network.backward(loss.backward())
         addresses.append([a.ctypes.data for layer in network.layers for a in layer._arrays.values()])
     assert addresses[0] == addresses[1] == addresses[2]
+
+
+# Lending
+
+CHAINS = {
+    "dense": lambda: [Dense(5), ReLU(), Dense(4), Tanh(), Dense(3), Softmax()],
+    "activations in a row": lambda: [ReLU(), Dense(6), ReLU(), Sigmoid(), Tanh(), LeakyReLU(), Dense(3)],
+    "convolutions": lambda: [Convolution(3, 3), ReLU(), MaxPool(2, 1), Tanh(), Convolution(2, 1), BatchNorm(), Tanh(), Dropout(0.5), ReLU(), Dense(3)],
+    "views between": lambda: [Convolution(2, 3), ReLU(), Flatten(), Sigmoid(), Dense(3), ReLU()],
+    "tiles with a rest": lambda: [Convolution(24, 3, padding=1), ReLU(), Convolution(24, 3), ReLU(), GlobalAveragePool(), Dense(3)],
+    "upwards": lambda: [Reshape((4, 3, 3)), TransposedConvolution(2, 2, stride=2), ReLU(), Convolution(1, 1), Sigmoid(), Dense(3)],
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_lending_changes_no_number(chain):
+    """A network that lends and one that does not, twice, with two sizes of batch; and nothing given is written over."""
+    shape = (1, 6, 6) if chain != "upwards" else (36,)
+    lending, apart = (Network(*CHAINS[chain](), dtype=np.float64).build(shape, seed=1) for _ in range(2))
+    for layer in apart.layers:
+        layer._lent = ()
+    rng = np.random.default_rng(0)
+    for batch in (4, 3, 4):
+        x = rng.normal(size=(*shape, batch))
+        dy, given = rng.normal(size=(*lending.shapes[-1], batch)), x.copy()
+        kept = dy.copy()
+        assert_array_equal(lending.forward(x, training=True), apart.forward(x, training=True))
+        assert_array_equal(lending.backward(dy, need_dx=True), apart.backward(dy, need_dx=True))
+        assert_array_equal(lending.gradients, apart.gradients)
+        assert_array_equal(x, given)
+        assert_array_equal(dy, kept)
+
+
+def test_what_is_lent_is_used_and_nothing_else():
+    network = Network(Dense(4), ReLU(), Dense(3)).build((5,))
+    first, relu, last = network.layers
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    network.backward(np.ones_like(network.forward(x)))
+    assert not relu._arrays and relu.y is first._arrays["z"]
+    mine = np.full((4, 2), -1, np.float32)
+    assert not np.shares_memory(relu.forward(mine), mine) and (mine == -1).all()
+    twin = network.replica()
+    twin.backward(np.ones_like(twin.forward(x)))
+    assert not twin.layers[1]._arrays
+    assert not np.shares_memory(twin.layers[1].y, first._arrays["z"])
+    alone = ReLU()
+    z = np.array([[-1.0, 2.0]])
+    assert alone.forward(z) is not z and z[0, 0] == -1

@@ -150,6 +150,22 @@ def test_ties_go_to_the_first_in_reading_order():
     assert_array_equal(pooling.max_pool_backward(y, x, pooling.max_pool(x))[0, :, :, 0], [[0, 7], [0, 0]])
 
 
+@pytest.mark.parametrize("height, width", [(2, 2), (2, 3), (3, 2)])
+@both
+def test_pairs_of_pairs_are_windows(height, width, dtype):
+    """The layer's shorter way, on all 256 windows that four greys can make, with and without a rest: every kind of tie."""
+    greys = np.array([-np.inf, -1, 0, 2], dtype)
+    x = np.full((1, height, width, 256), 9, dtype)
+    x[0, :2, :2] = greys[np.indices((4, 4, 4, 4)).reshape(2, 2, 256)]
+    layer = pooling.MaxPool(2)
+    y = layer.forward(x)
+    assert layer.won is not None and y.dtype == dtype
+    assert_array_equal(y, pooling.max_pool(x))
+    dy = np.random.default_rng(0).normal(size=y.shape).astype(dtype)
+    layer.workspace("dx", x.shape, dtype).fill(np.nan)
+    assert_array_equal(layer.backward(dy), pooling.max_pool_backward(dy, x, y))
+
+
 def test_overlapping_windows_add_up():
     x = np.array([1.0, 5.0, 2.0, 3.0]).reshape(1, 1, 4, 1)
     y = pooling.max_pool(x, (1, 2), 1)

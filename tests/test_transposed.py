@@ -419,8 +419,11 @@ def test_arrays_are_used_again_and_results_do_not_depend_on_what_was_there(bande
     layer = layer_with(W, b, x.shape[:3], len(b), **others)
     expected = run(layer, x, dy)
     y, dx = layer.forward(x), layer.backward(dy)
-    for array in layer._arrays.values():
-        array[...] = np.nan
+    for name, array in layer._arrays.items():
+        if isinstance(name, tuple):         # padded images: their border is zero for good
+            array[array != 0] = np.nan
+        else:
+            array[...] = np.nan
     assert np.shares_memory(layer.forward(x), y)
     assert np.shares_memory(layer.backward(dy), dx)
     for name, array in run(layer, x, dy).items():
