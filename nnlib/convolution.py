@@ -47,6 +47,7 @@ __all__ = [
     "powers",
     "winograd_matrices",
     "transform_filters",
+    "tiles_share",
     "transform_tiles",
     "winograd",
     "tiles_of",
@@ -326,7 +327,7 @@ def band_rows(height, most):
 
 
 # book/10-convolution.md, "One product, a band at a time"
-def bands(x_shape, g, dtype, workspace=fresh):
+def bands(x_shape, g, dtype, workspace=fresh, share=1):
     """The output rows in bands whose columns fit in about BAND_BYTES.
 
     Parameters
@@ -336,6 +337,8 @@ def bands(x_shape, g, dtype, workspace=fresh):
     g : Geometry
     dtype : dtype
     workspace : callable (name, shape, dtype) -> ndarray
+    share : float
+        The columns' part of BAND_BYTES, where other arrays go with them.
 
     Yields
     ------
@@ -346,7 +349,8 @@ def bands(x_shape, g, dtype, workspace=fresh):
     """
     height, width = g.out
     per_row = x_shape[0] * math.prod(g.kernel) * width * x_shape[3]
-    step = band_rows(height, BAND_BYTES // (per_row * np.dtype(dtype).itemsize))
+    bytes_per_row = per_row * np.dtype(dtype).itemsize
+    step = band_rows(height, int(share * BAND_BYTES) // bytes_per_row)
     room = workspace("columns", (step * per_row,), dtype)
     for start in range(0, height, step):
         stop = min(start + step, height)
@@ -705,6 +709,13 @@ def transform_filters(W, G):
 
 
 # book/10-convolution.md, "Fewer multiplications"
+def tiles_share(W):
+    """The tiles' part of what is at work at a time: tiles, V, M and (smaller) y."""
+    filters, channels = W.shape[:2]
+    return channels / (2 * channels + 2 * filters)
+
+
+# book/10-convolution.md, "Fewer multiplications"
 def transform_tiles(x, g, rows, tiles, B, workspace):
     """B d for some rows of tiles: (channels, t², tiles). Fills `tiles` on the way."""
     im2col(x, *g[:3], rows, tiles)
@@ -733,16 +744,15 @@ def winograd(x, W, b=None, tile=4, workspace=fresh):
     A, G, B = winograd_matrices(tile, x.dtype)
     U, g = transform_filters(W, G), geometry(x.shape[1:3], tile + 2, tile)
     z = workspace("z", (len(W), *(n * tile for n in g.out), x.shape[3]), x.dtype)
-    for rows, tiles in bands(x.shape, g, x.dtype, workspace):
+    for rows, tiles in bands(x.shape, g, x.dtype, workspace, tiles_share(W)):
         V = transform_tiles(x, g, rows, tiles, B, workspace)
         M = workspace("M", (len(W), len(B), V.shape[2]), x.dtype)
         np.matmul(U, V.swapaxes(0, 1), out=M.swapaxes(0, 1))
         y = workspace("y", (len(W), tile * tile, V.shape[2]), x.dtype)
         np.matmul(A.T, M, out=y)
-        if b is not None:
-            y += b[:, :, None]
         places = tiles_of(z, tile, rows)
-        places[...] = y.reshape(places.shape)
+        start = 0 if b is None else b.reshape(-1, 1, 1, 1, 1, 1)
+        np.add(y.reshape(places.shape), start, out=places)
     return z
 
 
@@ -792,7 +802,7 @@ def winograd_backward(dz, x, W, padding=((0, 0), (0, 0)), tile=4, need_dx=True,
     if need_dx:
         dx = workspace("dx", x.shape, x.dtype)
         dx[...] = 0
-    for rows, tiles in bands(x.shape, g, x.dtype, workspace):
+    for rows, tiles in bands(x.shape, g, x.dtype, workspace, tiles_share(W)):
         V = transform_tiles(x, g, rows, tiles, B, workspace)
         M = transform_upstream(dz, tile, rows, A, workspace)
         dU += np.matmul(M.swapaxes(0, 1), V.transpose(1, 2, 0), out=part)
@@ -809,7 +819,7 @@ def winograd_backward(dz, x, W, padding=((0, 0), (0, 0)), tile=4, need_dx=True,
 def winograd_tile(g, channels, filters, groups=1):
     """The tile with the least to multiply, 4 or 3; None where tiles gain little."""
     plain = g.kernel == (3, 3) and g.stride == g.dilation == (1, 1) and groups == 1
-    if not plain or channels * filters < 12 * (channels + filters):
+    if not plain or channels * filters < 10 * (channels + filters):
         return None
     return min((4, 3), key=lambda tile: math.prod(-(-n // tile) * (tile + 2)
                                                   for n in g.out))
