@@ -48,10 +48,12 @@ __all__ = [
     "winograd_matrices",
     "transform_filters",
     "tiles_share",
+    "window_view",
     "transform_tiles",
     "winograd",
     "tiles_of",
     "transform_upstream",
+    "add_tiles",
     "winograd_backward",
     "winograd_tile",
     "both_gradients",
@@ -716,9 +718,29 @@ def tiles_share(W):
 
 
 # book/10-convolution.md, "Fewer multiplications"
-def transform_tiles(x, g, rows, tiles, B, workspace):
+def window_view(x, shape, step, top, left=0):
+    """Windows of images as a view. Written to only if they do not overlap.
+
+    Parameters
+    ----------
+    x : ndarray, shape (channels, height, width, batch)
+        In C order.
+    shape : tuple of int
+        (channels, window's rows, its columns, rows of windows, columns of them, batch).
+    step : int
+        From one window to the next, in pixels.
+    top, left : int
+        Where the first one begins.
+    """
+    channel, row, pixel, sample = x.strides
+    strides = channel, row, pixel, step * row, step * pixel, sample
+    return np.ndarray(shape, x.dtype, x, top * row + left * pixel, strides)
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def transform_tiles(x, tile, rows, tiles, B, workspace):
     """B d for some rows of tiles: (channels, t², tiles). Fills `tiles` on the way."""
-    im2col(x, *g[:3], rows, tiles)
+    tiles[...] = window_view(x, tiles.shape, tile, rows[0] * tile)
     d = tiles.reshape(len(x), len(B), -1)
     return np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
 
@@ -730,7 +752,8 @@ def winograd(x, W, b=None, tile=4, workspace=fresh):
     Parameters
     ----------
     x : ndarray, shape (channels, height, width, batch)
-        Padded already, so that height - 2 and width - 2 are multiples of `tile`.
+        Padded already, so that height - 2 and width - 2 are multiples of `tile`; in C
+        order.
     W : ndarray, shape (filters, channels, 3, 3)
     b : ndarray, shape (filters, 1), optional
     tile : int
@@ -745,7 +768,7 @@ def winograd(x, W, b=None, tile=4, workspace=fresh):
     U, g = transform_filters(W, G), geometry(x.shape[1:3], tile + 2, tile)
     z = workspace("z", (len(W), *(n * tile for n in g.out), x.shape[3]), x.dtype)
     for rows, tiles in bands(x.shape, g, x.dtype, workspace, tiles_share(W)):
-        V = transform_tiles(x, g, rows, tiles, B, workspace)
+        V = transform_tiles(x, tile, rows, tiles, B, workspace)
         M = workspace("M", (len(W), len(B), V.shape[2]), x.dtype)
         np.matmul(U, V.swapaxes(0, 1), out=M.swapaxes(0, 1))
         y = workspace("y", (len(W), tile * tile, V.shape[2]), x.dtype)
@@ -772,6 +795,16 @@ def transform_upstream(dz, tile, rows, A, workspace):
     y.reshape(places.shape)[...] = places
     M = workspace("M", (len(dz), len(A), y.shape[2]), dz.dtype)
     return np.matmul(A, y, out=M)
+
+
+# book/10-convolution.md, "Fewer multiplications"
+def add_tiles(tiles, tile, rows, dx):
+    """`col2im` of some rows of tiles, in blocks of which none overlaps itself."""
+    for i in range(0, tile + 2, tile):
+        for j in range(0, tile + 2, tile):
+            block = tiles[:, i:i + tile, j:j + tile]
+            pixels = window_view(dx, block.shape, tile, rows[0] * tile + i, j)
+            np.add(pixels, block, out=pixels)
 
 
 # book/10-convolution.md, "Fewer multiplications"
@@ -803,13 +836,13 @@ def winograd_backward(dz, x, W, padding=((0, 0), (0, 0)), tile=4, need_dx=True,
         dx = workspace("dx", x.shape, x.dtype)
         dx[...] = 0
     for rows, tiles in bands(x.shape, g, x.dtype, workspace, tiles_share(W)):
-        V = transform_tiles(x, g, rows, tiles, B, workspace)
+        V = transform_tiles(x, tile, rows, tiles, B, workspace)
         M = transform_upstream(dz, tile, rows, A, workspace)
         dU += np.matmul(M.swapaxes(0, 1), V.transpose(1, 2, 0), out=part)
         if need_dx:
             np.matmul(U.swapaxes(1, 2), M.swapaxes(0, 1), out=V.swapaxes(0, 1))
             np.matmul(B.T, V, out=tiles.reshape(V.shape))
-            col2im(tiles, x.shape, tile, 1, rows, dx)
+            add_tiles(tiles, tile, rows, dx)
     dW = np.matmul(dU.reshape(len(G), -1).T, G).reshape(W.shape)
     return (dW if out is None else np.positive(dW, out=out),
             crop(dx, padding) if need_dx else None)

@@ -158,12 +158,13 @@ def test_pairs_of_pairs_are_windows(height, width, dtype):
     x = np.full((1, height, width, 256), 9, dtype)
     x[0, :2, :2] = greys[np.indices((4, 4, 4, 4)).reshape(2, 2, 256)]
     layer = pooling.MaxPool(2)
-    y = layer.forward(x)
-    assert layer.won is not None and y.dtype == dtype
-    assert_array_equal(y, pooling.max_pool(x))
-    dy = np.random.default_rng(0).normal(size=y.shape).astype(dtype)
-    layer.workspace("dx", x.shape, dtype).fill(np.nan)
-    assert_array_equal(layer.backward(dy), pooling.max_pool_backward(dy, x, y))
+    dy = np.random.default_rng(0).normal(size=(1, height // 2, width // 2, 256)).astype(dtype)
+    for training in (True, False, True):
+        y = layer.forward(x, training)
+        assert (layer.won is not None) == training and y.dtype == dtype
+        assert_array_equal(y, pooling.max_pool(x))
+        layer.workspace("dx", x.shape, dtype).fill(np.nan)
+        assert_array_equal(layer.backward(dy), pooling.max_pool_backward(dy, x, y))
 
 
 def test_overlapping_windows_add_up():
