@@ -356,8 +356,14 @@ class Activation(Layer):
     """A layer that applies one function to its input and has no parameters.
 
     A subclass sets `function(z, out)` and, from the output, `gradient(dy, y, out)`.
-    What forward and backward return lives in the workspace until the next call; in a
-    network, in that of a neighbour which lends an array (see `lend_arrays`).
+    What forward and backward return lives in the workspace until the next call, or in
+    that of a neighbour which lends an array (see `lend_arrays`).
+
+    Attributes
+    ----------
+    in_place : bool
+        Whether, in a network, `function` may get z as out, and `gradient` dy. Then
+        neither may read what it has already overwritten.
 
     Raises
     ------
@@ -368,13 +374,13 @@ class Activation(Layer):
         From `backward` before `forward`.
     """
     function = gradient = y = None
-    _lent = ()
+    in_place, _lent = False, {}
 
     def room(self, name, array):
         """Where a result goes: over `array` if it is lent, else into one of our own."""
-        for drawer in self._lent:
-            if any(array is lent for lent in drawer.values()):
-                return array
+        drawer = self._lent.get(name, {}) if self.in_place else {}
+        if any(array is lent for lent in drawer.values()):
+            return array
         return self.workspace(name, array.shape, array.dtype)
 
     def forward(self, z, training=False):
@@ -407,6 +413,7 @@ class Identity(Activation):
 class ReLU(Activation):
     """y = max(0, z)."""
     function, gradient = staticmethod(relu), staticmethod(relu_backward)
+    in_place = True
 
 
 # book/03-activations.md, "A layer of it"

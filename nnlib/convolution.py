@@ -252,10 +252,10 @@ def pad_image(x, padding, workspace=fresh, name="padded"):
     ndarray, shape (channels, top + height + bottom, left + width + right, batch)
         In C order. x itself if nothing is added and it is in that order already.
     """
-    shape, ((top, _), (left, _)) = padded_shape(x.shape, padding), padding
+    shape, ((top, bottom), (left, right)) = padded_shape(x.shape, padding), padding
     if shape == x.shape and x.flags.c_contiguous:
         return x
-    padded = workspace((name, top, left), shape, x.dtype)
+    padded = workspace((name, top, bottom, left, right), shape, x.dtype)
     padded[:, top:top + x.shape[1], left:left + x.shape[2]] = x
     return padded
 
@@ -612,7 +612,9 @@ def row_convolution(x, W, b, g, workspace=fresh):
 
     Parameters
     ----------
-    x, W, b, workspace
+    x : ndarray, shape (channels, height, width, batch)
+        Padded already, in C order.
+    W, b, workspace
         As for `convolution`.
     g : Geometry
         Its padding is not looked at.
@@ -634,7 +636,8 @@ def row_convolution(x, W, b, g, workspace=fresh):
 
 # book/10-convolution.md, "Fewer copies"
 def row_convolution_dW(dz, x, g, out=None, workspace=fresh):
-    """The filters' gradient of `row_convolution`: (filters, channels, kh, kw)."""
+    """The filters' gradient of `row_convolution`, (filters, channels, kh, kw), from x in
+    C order."""
     (kh, kw), numbers = g.kernel, len(dz) * len(x) * math.prod(g.kernel)
     pieces, dW = pieces_of_row(numbers, g.out[1], x.shape[3]), 0.0
     for rows, stack in row_columns(x, g, pieces, workspace):
@@ -742,7 +745,7 @@ def transform_tiles(x, tile, rows, tiles, B, workspace):
     """B d for some rows of tiles: (channels, t², tiles). Fills `tiles` on the way."""
     tiles[...] = window_view(x, tiles.shape, tile, rows[0] * tile)
     d = tiles.reshape(len(x), len(B), -1)
-    return np.matmul(B, d, out=workspace("V", d.shape, x.dtype))
+    return np.matmul(B, d, out=workspace(("V", d.shape[2]), d.shape, x.dtype))
 
 
 # book/10-convolution.md, "Fewer multiplications"
@@ -769,9 +772,10 @@ def winograd(x, W, b=None, tile=4, workspace=fresh):
     z = workspace("z", (len(W), *(n * tile for n in g.out), x.shape[3]), x.dtype)
     for rows, tiles in bands(x.shape, g, x.dtype, workspace, tiles_share(W)):
         V = transform_tiles(x, tile, rows, tiles, B, workspace)
-        M = workspace("M", (len(W), len(B), V.shape[2]), x.dtype)
+        T = V.shape[2]
+        M = workspace(("M", T), (len(W), len(B), T), x.dtype)
         np.matmul(U, V.swapaxes(0, 1), out=M.swapaxes(0, 1))
-        y = workspace("y", (len(W), tile * tile, V.shape[2]), x.dtype)
+        y = workspace(("y", T), (len(W), tile * tile, T), x.dtype)
         np.matmul(A.T, M, out=y)
         places = tiles_of(z, tile, rows)
         start = 0 if b is None else b.reshape(-1, 1, 1, 1, 1, 1)
@@ -791,9 +795,10 @@ def tiles_of(z, tile, rows):
 def transform_upstream(dz, tile, rows, A, workspace):
     """A dz for some rows of tiles: (filters, t², tiles)."""
     places = tiles_of(dz, tile, rows)
-    y = workspace("y", (len(dz), tile * tile, math.prod(places.shape[3:])), dz.dtype)
+    T = math.prod(places.shape[3:])
+    y = workspace(("y", T), (len(dz), tile * tile, T), dz.dtype)
     y.reshape(places.shape)[...] = places
-    M = workspace("M", (len(dz), len(A), y.shape[2]), dz.dtype)
+    M = workspace(("M", T), (len(dz), len(A), T), dz.dtype)
     return np.matmul(A, y, out=M)
 
 
@@ -815,7 +820,7 @@ def winograd_backward(dz, x, W, padding=((0, 0), (0, 0)), tile=4, need_dx=True,
     Parameters
     ----------
     dz : ndarray, shape (filters, height - 2, width - 2, batch)
-        The upstream gradient.
+        The upstream gradient. In C order it is not copied.
     x, W, tile, workspace
         As for `winograd`.
     padding : ((top, bottom), (left, right))
@@ -877,8 +882,8 @@ def choose_arithmetic(g, channels, filters, groups=1):
     Returns
     -------
     forward, backward : callable
-        With all settings filled in: forward(x, W, b), with x padded already, and
-        backward(dz, x, W), which returns (dW, dx); both also take `workspace`, the
+        With all settings filled in: forward(x, W, b), with x padded already, in C
+        order, and backward(dz, x, W), which returns (dW, dx); both also take `workspace`, the
         second also `out`, for dW, and `need_dx`.
     padding, rest : ((top, bottom), (left, right))
         Zeros for x; and rows and columns of places more than wanted, for whole tiles.

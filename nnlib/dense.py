@@ -221,7 +221,7 @@ class Layer:
       returns the input's unless told that it is not needed.
 
     What these two return lives in the layer's workspace: the next call
-    overwrites it.
+    overwrites it, and in a network a neighbour's next call may.
 
     Attributes
     ----------

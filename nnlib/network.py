@@ -427,7 +427,7 @@ class Chain:
         Returns
         -------
         ndarray, shape (*shapes[-1], batch)
-            In the last layer's workspace: the next call overwrites it.
+            In a layer's workspace: the next call overwrites it.
         """
         x = check_batch(x, self)
         for layer in self.layers:
@@ -684,16 +684,16 @@ def describe_layer(layer):
 def lend_arrays(layers):
     """Let activations write over arrays that their neighbours are done with.
 
-    An activation goes back from its own output. Its input's gradient can lie where the
-    layer after it has put the upstream gradient, and its output where its input was, if
-    the layer before does not need that any more. Sets `_lent` of every layer.
+    An activation goes back from its own output. Its output y can lie where its input
+    was, if the layer before does not need that any more, and its input's gradient dz
+    where the layer after it has put the upstream gradient. Sets `_lent` of every layer.
     """
     for layer in layers:
-        layer._lent = []
+        layer._lent = {}
     for before, after in itertools.pairwise(layers):
-        before._lent.append(after._arrays)
+        before._lent["dz"] = after._arrays
         if before.lends_output:
-            after._lent.append(before._arrays)
+            after._lent["y"] = before._arrays
 
 
 # book/06-networks.md, "The network"

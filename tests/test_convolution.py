@@ -298,9 +298,26 @@ def test_every_filter_moves_when_trained():
 def test_borders_of_one_layer_do_not_meet():
     """Arrays of one shape with zeros on different sides: what one call writes inside must not be another's border."""
     layer, rng = Convolution(1, 1), np.random.default_rng(0)
-    for padding in (((1, 0), (0, 2)), ((0, 1), (1, 1)), ((1, 0), (0, 2))):
-        x = rng.normal(size=(2, 3, 4, 2))
-        assert_array_equal(pad_image(x, padding, layer.workspace), np.pad(x, [(0, 0), *padding, (0, 0)]))
+    for down, across in (((1, 0), (0, 2)), ((0, 1), (1, 1)), ((0, 0), (1, 2)), ((1, 0), (0, 2)), ((0, 2), (0, 3))):
+        x = rng.normal(size=(2, 4 - sum(down), 6 - sum(across), 2))
+        assert_array_equal(pad_image(x, (down, across), layer.workspace), np.pad(x, [(0, 0), down, across, (0, 0)]))
+
+
+@pytest.mark.parametrize("layer", [lambda: Convolution(20, 3, padding="same"), lambda: Convolution(2, 3, stride=3, padding="same")],
+                         ids=["tiles with a rest", "a stride"])
+def test_a_network_built_again_for_smaller_images(layer):
+    """16, 15 and 14 pixels have the same padded size here; what the larger image left must not be the smaller one's border."""
+    rng = np.random.default_rng(0)
+    network = Network(Convolution(20, 1), layer(), dtype=np.float64)
+    for size in (16, 15, 14, 16):
+        network.build((1, size, size), seed=0)
+        new = Network(Convolution(20, 1), layer(), dtype=np.float64).build((1, size, size), seed=0)
+        x = rng.normal(size=(1, size, size, 2))
+        y = new.forward(x)
+        dy = rng.normal(size=y.shape)
+        assert_array_equal(network.forward(x), y)
+        assert_array_equal(network.backward(dy, need_dx=True), new.backward(dy, need_dx=True))
+        assert_array_equal(network.gradients, new.gradients)
 
 
 

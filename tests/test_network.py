@@ -906,7 +906,7 @@ def test_lending_changes_no_number(chain):
     shape = (1, 6, 6) if chain != "upwards" else (36,)
     lending, apart = (Network(*CHAINS[chain](), dtype=np.float64).build(shape, seed=1) for _ in range(2))
     for layer in apart.layers:
-        layer._lent = ()
+        layer._lent = {}
     rng = np.random.default_rng(0)
     for batch in (4, 3, 4):
         x = rng.normal(size=(*shape, batch))
@@ -917,6 +917,27 @@ def test_lending_changes_no_number(chain):
         assert_array_equal(lending.gradients, apart.gradients)
         assert_array_equal(x, given)
         assert_array_equal(dy, kept)
+
+
+def test_an_output_handed_back_in_is_not_written_over():
+    """What a network returned lies in a neighbour's drawer. As its next input, or as its upstream gradient, it is the caller's."""
+    rng = np.random.default_rng(0)
+    for layers in (lambda: [ReLU(), Dense(4)], lambda: [Dense(4), ReLU()]):
+        network, apart = (Network(*layers(), dtype=np.float64).build(4, seed=1) for _ in range(2))
+        for layer in apart.layers:
+            layer._lent = {}
+        x = rng.normal(size=(4, 3))
+        y, other = network.forward(x), apart.forward(x).copy()
+        network.backward(y)
+        apart.backward(other)
+        assert_array_equal(y, other)
+        assert_array_equal(network.gradients, apart.gradients)
+    network, apart = (Network(ReLU(), Dense(4), dtype=np.float64).build(4, seed=1) for _ in range(2))
+    network.forward(network.forward(x))
+    apart.forward(apart.forward(x).copy())
+    for one in (network, apart):
+        one.backward(np.ones((4, 3)))
+    assert_array_equal(network.gradients, apart.gradients)
 
 
 def test_what_is_lent_is_used_and_nothing_else():
