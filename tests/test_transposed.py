@@ -19,8 +19,10 @@ from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, ShapeError, he_normal
 from nnlib.gradcheck import check_layer, check_network, compare_gradients
 from nnlib.losses import MeanSquaredError, SigmoidBinaryCrossEntropy
-from nnlib.network import Network
+from nnlib.network import Flatten, Network
 from nnlib.optimizers import Adam, Cosine
+from nnlib.pooling import GlobalAveragePool, MaxPool
+from nnlib.regularization import BatchNorm, Dropout
 from nnlib.training import MinibatchGradient, fit
 from nnlib.transposed import (
     TransposedConvolution, Upsample, he_transposed, transposed_convolution, transposed_geometry, transposed_size,
@@ -548,3 +550,31 @@ def test_settings_are_known_to_checkpoints():
     layers = [TransposedConvolution(4, 3, **o) for o in options] + [Upsample(2), Upsample((2, 1))]
     texts = [json.dumps(Network(layer).build((4, 8, 8)).architecture()) for layer in layers]
     assert len(set(texts)) == len(texts)
+
+
+# Lending: `tests/test_network.py` has the dense layers
+
+CHAINS = {
+    "convolutions": lambda: [Convolution(3, 3), MaxPool(2, 1), ReLU(), Convolution(2, 1), BatchNorm(), ReLU(), Dropout(0.5), ReLU(), Dense(3)],
+    "views between": lambda: [Convolution(2, 3), ReLU(), Flatten(), ReLU(), Dense(3), ReLU()],
+    "tiles with a rest": lambda: [Convolution(24, 3, padding=1), ReLU(), Convolution(24, 3), ReLU(), GlobalAveragePool(), Dense(3)],
+    "pairs": lambda: [Convolution(2, 1), ReLU(), MaxPool(2), Convolution(3, 3, padding=1), ReLU(), Dense(3)],
+    "upwards": lambda: [TransposedConvolution(2, 2, stride=2), ReLU(), Convolution(1, 1), ReLU(), Dense(3)],
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_lending_changes_no_number(chain):
+    """A network that lends and one that does not, three times, with two sizes of batch; and nothing given is written over."""
+    lending, apart = (Network(*CHAINS[chain](), dtype=np.float64).build((1, 6, 6), seed=1) for _ in range(2))
+    for layer in apart.layers:
+        layer._lent = {}
+    rng = np.random.default_rng(0)
+    for batch in (4, 3, 4):
+        x, dy = rng.normal(size=(1, 6, 6, batch)), rng.normal(size=(3, batch))
+        kept = x.copy(), dy.copy()
+        assert_array_equal(lending.forward(x, training=True), apart.forward(x, training=True))
+        assert_array_equal(lending.backward(dy, need_dx=True), apart.backward(dy, need_dx=True))
+        assert_array_equal(lending.gradients, apart.gradients)
+        assert_array_equal(x, kept[0])
+        assert_array_equal(dy, kept[1])
