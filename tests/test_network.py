@@ -1,5 +1,6 @@
 """Networks against the reference, finite differences, PyTorch, and a task on real digits."""
 
+import contextlib
 import copy
 import importlib.util
 import json
@@ -21,7 +22,7 @@ from nnlib import activations
 from nnlib.activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, Layer, ShapeError
-from nnlib.gradcheck import check_layer, check_network
+from nnlib.gradcheck import GradientError, check_layer, check_network
 from nnlib.losses import SoftmaxCrossEntropy
 from nnlib.network import (
     Chain,
@@ -908,6 +909,29 @@ def test_lending_changes_no_number(chain):
         assert_array_equal(lending.gradients, apart.gradients)
         assert_array_equal(x, given)
         assert_array_equal(dy, kept)
+
+
+class Unit(Layer):
+    """y = x / |x|; goes back from all of y, also from what a ReLU behind it sets to zero."""
+
+    def forward(self, x, training=False):
+        self.length = np.linalg.norm(x, axis=0)
+        self.y = np.divide(x, self.length, out=self.workspace("y", x.shape, x.dtype))
+        return self.y
+
+    def backward(self, dy, need_dx=True):
+        return (dy - self.y * (self.y * dy).sum(axis=0)) / self.length
+
+
+def test_an_output_that_is_needed_is_not_lent():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3)), np.array([0, 1, 2])
+    for lie in (False, True):
+        unit = Unit()
+        unit.lends_output = lie
+        network = Network(Dense(4), unit, ReLU(), Dense(3), dtype=np.float64).build(5, seed=0)
+        with pytest.raises(GradientError) if lie else contextlib.nullcontext():
+            check_network(network, x, y, SoftmaxCrossEntropy())
 
 
 def test_an_output_handed_back_in_is_not_written_over():
