@@ -636,8 +636,8 @@ def row_convolution(x, W, b, g, workspace=fresh):
 
 # book/10-convolution.md, "Fewer copies"
 def row_convolution_dW(dz, x, g, out=None, workspace=fresh):
-    """The filters' gradient of `row_convolution`, (filters, channels, kh, kw), from x in
-    C order."""
+    """The filters' gradient of `row_convolution`, (filters, channels, kh, kw); x in C
+    order."""
     (kh, kw), numbers = g.kernel, len(dz) * len(x) * math.prod(g.kernel)
     pieces, dW = pieces_of_row(numbers, g.out[1], x.shape[3]), 0.0
     for rows, stack in row_columns(x, g, pieces, workspace):
@@ -883,8 +883,8 @@ def choose_arithmetic(g, channels, filters, groups=1):
     -------
     forward, backward : callable
         With all settings filled in: forward(x, W, b), with x padded already, in C
-        order, and backward(dz, x, W), which returns (dW, dx); both also take `workspace`, the
-        second also `out`, for dW, and `need_dx`.
+        order, and backward(dz, x, W), which returns (dW, dx); both also take
+        `workspace`, the second also `out`, for dW, and `need_dx`.
     padding, rest : ((top, bottom), (left, right))
         Zeros for x; and rows and columns of places more than wanted, for whole tiles.
     """

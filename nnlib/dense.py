@@ -272,7 +272,7 @@ class Layer:
             getattr(self, name)[...] = 0
 
     def workspace(self, name, shape, dtype):
-        """The array of that name, made anew, of zeros, if its shape or dtype changes."""
+        """The array of that name, made anew (zeros) if its shape or dtype changes."""
         array = self._arrays.get(name)
         if array is None or array.shape != shape or array.dtype != dtype:
             array = self._arrays[name] = np.zeros(shape, dtype)

@@ -347,14 +347,14 @@ def average_pool_backward(dy, x_shape, size=2, stride=None, padding=0, out=None,
 
 # book/11-pooling.md, "Pairs of pairs"
 def neighbours(x, axis):
-    """The first and the second of all pairs, down (axis 1) or across (axis 2): views."""
+    """The first and the second of all pairs, down (axis 1) or across (2): views."""
     return ((x[:, ::2], x[:, 1::2]) if axis == 1 else
             (x[:, :, ::2], x[:, :, 1::2]))
 
 
 # book/11-pooling.md, "Pairs of pairs"
 def larger_of_pairs(x, axis, out, won):
-    """The larger number of every pair, into `out`; into `won` whether it is the first."""
+    """The larger number of every pair, into `out`, and into `won` if it is the first."""
     first, second = neighbours(x, axis)
     np.equal(first, np.maximum(first, second, out=out), out=won)
     return out
