@@ -354,7 +354,7 @@ def neighbours(x, axis):
 
 # book/11-pooling.md, "Pairs of pairs"
 def larger_of_pairs(x, axis, out, won):
-    """The larger number of every pair, into `out`, and into `won` if it is the first."""
+    """The larger of every pair, into `out`; into `won`, whether it is the first."""
     first, second = neighbours(x, axis)
     np.equal(first, np.maximum(first, second, out=out), out=won)
     return out
