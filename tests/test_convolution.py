@@ -320,7 +320,6 @@ def test_a_network_built_again_for_smaller_images(layer):
         assert_array_equal(network.gradients, new.gradients)
 
 
-
 def test_arrays_are_used_again_and_results_do_not_depend_on_what_was_there(banded):
     x, W, b, dz, others = arrays(((2, 6, 5, 3), 4, (3, 3), {"stride": 1, "padding": ((1, 0), (2, 1)), "dilation": 1,
                                                             "groups": 1}))
