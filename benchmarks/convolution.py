@@ -2,8 +2,9 @@
 
 1. Seven loops and im2col for one small layer.
 2. im2col, the product and col2im when the same numbers lie in memory in three different orders.
-3. The size of a band against the time of a forward and a backward pass.
-4. The same pass with im2col and with Winograd's tiles, for layers with more and more channels.
+3. The gradient of a bias, which is a sum of many numbers, with np.sum and np.einsum.
+4. The size of a band against the time of a forward and a backward pass.
+5. The same pass with im2col and with Winograd's tiles, for layers with more and more channels.
 """
 import contextlib
 import statistics
@@ -95,6 +96,13 @@ def layouts(channels=8, filters=16, size=14, batch=64):
         yield name, "col2im", milliseconds(col2im, 50)
 
 
+def bias_sums(filters=8, size=28, batch=64):
+    """Rows for adding up a layer's upstream gradient."""
+    dz = np.random.default_rng(0).random((filters, size * size * batch), np.float32)
+    yield "bias", "sum", milliseconds(lambda: np.sum(dz, axis=1), 100)
+    yield "bias", "einsum", milliseconds(lambda: np.einsum("fp->f", dz), 100)
+
+
 def band_sizes(channels, filters, size, batch=64):
     """Rows (megabytes of a band) for a forward and backward pass of a layer of 3x3 kernels."""
     rng = np.random.default_rng(0)
@@ -160,7 +168,7 @@ def pretend(tile, rows):
 def main():
     """Measure, print, and write book/results/convolution.csv."""
     with threadpool_limits(1, "blas"):
-        found = *loops_or_columns(), *layouts(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26), \
+        found = *loops_or_columns(), *layouts(), *bias_sums(), *band_sizes(8, 16, 28), *band_sizes(32, 64, 26), \
             *rows_or_columns(), *tiles_or_columns()
     rows = [(part, what, f"{ms:.3g}") for part, what, ms in found]
     write_table(FILE, ["part", "what", "milliseconds"], rows, command="python -m benchmarks.convolution",

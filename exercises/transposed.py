@@ -230,7 +230,7 @@ TRANSPOSED_BACKWARD = Exercise(
     hints=(
         "The layer multiplies by the convolution's matrix, transposed. What is the transpose of that?",
         "dx is a convolution of dy with W. dW is what `convolution_dW` makes of x as upstream gradient and dy as image. db sums dy over all pixels of "
-        "all samples, as `dense_db` does over a batch. Pad dy once with the geometry's padding and use padding 0 (`self.moves`) for both.",
+        "all samples, as `convolution_db` does. Pad dy once with the geometry's padding and use padding 0 (`self.moves`) for both.",
         "Section *Backwards there is nothing to write* of {ref}`ch-transposed-convolution`, {eq}`eq-trans-dx` and {eq}`eq-trans-dW`.",
     ),
     mutants=(
@@ -238,7 +238,7 @@ TRANSPOSED_BACKWARD = Exercise(
                "what the weights get", 1),
         Mutant("adds to the old gradient", ("convolution_dW(self.x, dy, self.kernel, *self.moves, self.dW, self.workspace)",
                "self.dW += convolution_dW(self.x, dy, self.kernel, *self.moves)"), "what the weights get", 1),
-        Mutant("a mean for the bias", ("dense_db(dy.reshape(self.filters, -1), out=self.db)",
+        Mutant("a mean for the bias", ("convolution_db(dy, out=self.db)",
                "self.db[...] = dy.reshape(self.filters, -1).mean(axis=1, keepdims=True)"), "what the weights get", 1),
         Mutant("the border forgotten", ("dy = pad_image(dy, self.geometry.padding, self.workspace)", "dy = dy + 0"), "a border that was cut off", 1),
         Mutant("stamps the gradient", ("return convolution(dy, self.W, None, *self.moves, self.workspace)",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnlib.dense import Layer, ShapeError, dense_db, expect_shape, he_normal
+from nnlib.dense import Layer, ShapeError, expect_shape, he_normal
 
 __all__ = [
     "whole",
@@ -29,6 +29,7 @@ __all__ = [
     "bands",
     "expect_groups",
     "convolution",
+    "convolution_db",
     "convolution_dW",
     "col2im",
     "convolution_dx",
@@ -423,6 +424,26 @@ def convolution(x, W, b=None, stride=1, padding=0, dilation=1, groups=1,
 
 
 # book/10-convolution.md, "The way back"
+def convolution_db(dz, out=None):
+    """The biases' gradient of `convolution`, summed over places and the batch.
+
+    Parameters
+    ----------
+    dz : ndarray, shape (filters, out_height, out_width, batch)
+        The upstream gradient.
+    out : ndarray, shape (filters, 1), optional
+        Filled and returned instead of a new array.
+
+    Returns
+    -------
+    ndarray, shape (filters, 1)
+    """
+    db = np.empty((len(dz), 1), dz.dtype) if out is None else out
+    np.einsum("fp->f", dz.reshape(len(dz), -1), out=db[:, 0])
+    return db
+
+
+# book/10-convolution.md, "The way back"
 def convolution_dW(dz, x, kernel, stride=1, padding=0, dilation=1, groups=1,
                    out=None, workspace=fresh):
     """The filters' gradient of `convolution`, summed over places and the batch.
@@ -572,7 +593,7 @@ def row_pieces(z, rows, pieces):
 
 
 # book/10-convolution.md, "Fewer copies"
-def row_columns(x, g, pieces, workspace=fresh):
+def row_columns(x, g, pieces, workspace=fresh, unrolled=False):
     """The columns of whole rows of places, in bands, with the kernel unrolled across
     only: neighbouring rows share what they have in common.
 
@@ -585,6 +606,9 @@ def row_columns(x, g, pieces, workspace=fresh):
     pieces : int
         Divides the places of a row.
     workspace : callable (name, shape, dtype) -> ndarray
+    unrolled : bool
+        Whether the last call with this workspace was for the same x. If one band is
+        all, it is there still.
 
     Yields
     ------
@@ -600,7 +624,8 @@ def row_columns(x, g, pieces, workspace=fresh):
     strides = channels * kw * line, line // pieces, line, x.itemsize
     for start in range(0, height, step):
         stop = min(start + step, height)
-        unroll_across(x, g.dilation[1], start, room[:stop - start + kh - 1])
+        if not unrolled or step < height:
+            unroll_across(x, g.dilation[1], start, room[:stop - start + kh - 1])
         shape = stop - start, pieces, kh * channels * kw, width // pieces * batch
         yield (start, stop), np.ndarray(shape, x.dtype, room, strides=strides)
 
@@ -635,14 +660,15 @@ def row_convolution(x, W, b, g, workspace=fresh):
 
 
 # book/10-convolution.md, "Fewer copies"
-def row_convolution_dW(dz, x, g, out=None, workspace=fresh):
+def row_convolution_dW(dz, x, g, out=None, workspace=fresh, unrolled=False):
     """The filters' gradient of `row_convolution`, (filters, channels, kh, kw); x in C
-    order."""
+    order. If that was called last with this workspace and x, `unrolled` may be True."""
     (kh, kw), numbers = g.kernel, len(dz) * len(x) * math.prod(g.kernel)
-    pieces, dW = pieces_of_row(numbers, g.out[1], x.shape[3]), 0.0
-    for rows, stack in row_columns(x, g, pieces, workspace):
+    pieces, parts = pieces_of_row(numbers, g.out[1], x.shape[3]), []
+    for rows, stack in row_columns(x, g, pieces, workspace, unrolled):
         band = row_pieces(dz, rows, pieces)
-        dW += np.matmul(band, stack.swapaxes(2, 3)).sum(axis=(0, 1))
+        parts.append(np.matmul(band, stack.swapaxes(2, 3)).sum(axis=(0, 1)))
+    dW = functools.reduce(np.add, parts)
     dW = dW.reshape(len(dz), kh, len(x), kw).swapaxes(1, 2)
     return np.ascontiguousarray(dW) if out is None else np.positive(dW, out=out)
 
@@ -883,8 +909,8 @@ def choose_arithmetic(g, channels, filters, groups=1):
     -------
     forward, backward : callable
         With all settings filled in: forward(x, W, b), with x padded already, in C
-        order, and backward(dz, x, W), which returns (dW, dx); both also take
-        `workspace`, the second also `out`, for dW, and `need_dx`.
+        order, and then backward(dz, x, W), which returns (dW, dx); both also take
+        `workspace`, the same, and the second also `out`, for dW, and `need_dx`.
     padding, rest : ((top, bottom), (left, right))
         Zeros for x; and rows and columns of places more than wanted, for whole tiles.
     """
@@ -896,8 +922,8 @@ def choose_arithmetic(g, channels, filters, groups=1):
         return (set_up(winograd, tile=tile),
                 set_up(winograd_backward, tile=tile, padding=padding), padding, rest)
     if shares_rows(g, channels, filters, groups):
-        forward, dW, dx = (set_up(way, g=g) for way in
-                           (row_convolution, row_convolution_dW, row_convolution_dx))
+        forward, dx = set_up(row_convolution, g=g), set_up(row_convolution_dx, g=g)
+        dW = set_up(row_convolution_dW, g=g, unrolled=True)
     else:
         forward, dW = set_up(convolution, **moves), set_up(convolution_dW, **moves,
                                                            kernel=g.kernel)
@@ -1001,7 +1027,7 @@ class Convolution(Layer):
         dz, places = np.asarray(dz, self.W.dtype), (*self.geometry.out, self.x.shape[3])
         expect_shape("Convolution", "dz", dz.shape, (self.filters, *places))
         if self.bias:
-            dense_db(dz.reshape(self.filters, -1), out=self.db)
+            convolution_db(dz, out=self.db)
         dz = pad_image(dz, self.rest, self.workspace, "dz")
         return self.functions[1](dz, self.x, self.W, need_dx=need_dx, out=self.dW,
                                  workspace=self.workspace)[1]

@@ -11,6 +11,7 @@ from nnlib.convolution import (
     Geometry,
     convolution,
     convolution_dW,
+    convolution_db,
     convolution_dx,
     expect_groups,
     filter_settings,
@@ -20,7 +21,7 @@ from nnlib.convolution import (
     pair,
     whole,
 )
-from nnlib.dense import Layer, ShapeError, dense_db, expect_shape
+from nnlib.dense import Layer, ShapeError, expect_shape
 
 __all__ = [
     "IMAGE",
@@ -322,7 +323,7 @@ class TransposedConvolution(Layer):
         dy, shape = np.asarray(dy, self.W.dtype), (self.filters, *self.image)
         expect_shape(self.kind, "dy", dy.shape, (*shape, self.x.shape[3]))
         if self.bias:
-            dense_db(dy.reshape(self.filters, -1), out=self.db)
+            convolution_db(dy, out=self.db)
         dy = pad_image(dy, self.geometry.padding, self.workspace)
         convolution_dW(self.x, dy, self.kernel, *self.moves, self.dW, self.workspace)
         if need_dx:

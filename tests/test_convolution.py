@@ -14,8 +14,9 @@ import reference.convolution as reference
 from nnlib import convolution as module
 from nnlib.activations import ReLU
 from nnlib.convolution import (
-    POINTS, Convolution, col2im, convolution, convolution_dW, convolution_dx, geometry, im2col, output_size, pad_image,
-    pieces_of_row, row_convolution, row_convolution_dx, same_padding, shares_rows, winograd, winograd_backward, winograd_tile,
+    POINTS, Convolution, col2im, convolution, convolution_db, convolution_dW, convolution_dx, geometry, im2col, output_size,
+    pad_image, pieces_of_row, row_convolution, row_convolution_dx, same_padding, shares_rows, winograd, winograd_backward,
+    winograd_tile,
 )
 from nnlib.data import load_mnist, scale_pixels
 from nnlib.dense import Dense, ShapeError
@@ -93,7 +94,7 @@ def test_functions_and_layer_agree_with_the_reference(problem, seed, band_bytes)
     try:
         ours = run(layer_with(W, b, x.shape[:3], **others), x, dz)
         functions = {"z": convolution(x, W, b, **others), "dx": convolution_dx(dz, W, x.shape, **others),
-                     "dW": convolution_dW(dz, x, W.shape[2:], **others)}
+                     "dW": convolution_dW(dz, x, W.shape[2:], **others), "db": convolution_db(dz)}
     finally:
         module.BAND_BYTES = kept
     theirs = run(layer_with(W, b, x.shape[:3], reference.Convolution, **others), x, dz)
@@ -490,16 +491,32 @@ def test_a_layer_that_shares_rows_is_convolution(data, band_bytes, batch):
     assert layer.functions[0].func is row_convolution
     layer.allocate(np.float64).initialize(rng)
     layer.b[...] = rng.normal(size=layer.b.shape)
-    x, dz, moves = rng.normal(size=shape), rng.normal(size=(*out, batch)), (1, padding, dilation)
+    dz, moves = rng.normal(size=(*out, batch)), (1, padding, dilation)
     module.BAND_BYTES, module.SMALL_PRODUCT = band_bytes, layer.W.size * 300
     try:
-        for _ in range(2):                  # the second time with used workspaces
+        for x in rng.normal(size=(2, *shape)):                      # the second one with used workspaces
             z = layer.forward(x)
             assert_allclose(z, convolution(x, layer.W, layer.b, *moves), rtol=1e-9, atol=1e-12)
-            assert_allclose(layer.backward(dz), convolution_dx(dz, layer.W, shape, *moves), rtol=1e-9, atol=1e-12)
-            assert_allclose(layer.dW, convolution_dW(dz, x, kernel, *moves), rtol=1e-9, atol=1e-12)
+            for _ in range(2):                                      # backwards as often as one likes
+                assert_allclose(layer.backward(dz), convolution_dx(dz, layer.W, shape, *moves), rtol=1e-9, atol=1e-12)
+                assert_allclose(layer.dW, convolution_dW(dz, x, kernel, *moves), rtol=1e-9, atol=1e-12)
     finally:
         module.BAND_BYTES, module.SMALL_PRODUCT = kept
+
+
+def test_lines_of_the_forward_pass_are_used_again_if_all_are_there(monkeypatch):
+    """One band: backward unrolls dz only. Several: the images as well, since the last band is all that is left."""
+    unrolled, original = [], module.unroll_across
+    monkeypatch.setattr(module, "unroll_across", lambda x, *rest: unrolled.append(len(x)) or original(x, *rest))
+    for band_bytes, times in ((2**21, [2, 3]), (1, [2] * 6 + [2] * 6 + [3] * 6)):
+        monkeypatch.setattr(module, "BAND_BYTES", band_bytes)
+        layer = Convolution(3, 3, padding="same")
+        layer.build((2, 6, 5))
+        layer.allocate().initialize(np.random.default_rng(0))
+        layer.forward(np.ones((2, 6, 5, 4), np.float32))
+        layer.backward(np.ones((3, 6, 5, 4), np.float32))
+        assert unrolled == times
+        unrolled.clear()
 
 
 def test_shared_rows_pass_finite_differences(banded):
@@ -581,6 +598,12 @@ def test_tiles_lose_few_digits():
               for way in (convolution, winograd)]
     assert errors[0] < 5e-7 and errors[1] < 1.2e-6
     assert winograd(x.astype(np.float32), W.astype(np.float32)).dtype == np.float32
+
+
+def test_a_bias_gradient_is_as_exact_as_its_numbers():
+    dz = np.random.default_rng(0).normal(size=(8, 28, 28, 64)).astype(np.float32)
+    errors = np.abs(convolution_db(dz)[:, 0] - dz.sum(axis=(1, 2, 3), dtype=np.float64))
+    assert np.all(errors < np.finfo(np.float32).eps / 2 * np.abs(dz).sum(axis=(1, 2, 3)))
 
 
 def test_points_are_exact_in_float32():
