@@ -64,6 +64,15 @@ def test_inference_is_what_the_bench_measured(name, model):
     assert TABLES[INFERENCE][name] == expected
 
 
+@pytest.mark.parametrize("model, task, most", [
+    ("small", "epoch", (0.65, 0.75)), ("small", "predict 256", (0.8, 1.0)), ("small", "predict 1", (0.8, 1.0)),
+    ("small", "peak MB", (0.5, 0.5)), ("medium", "step", (0.9, 0.8)), ("medium", "peak MB", (0.5, 0.5))])
+def test_the_bench_found_convolutions_as_fast_as_we_want_them(model, task, most):
+    """The most of PyTorch's time, or memory, with one thread and with two."""
+    for threads, limit in zip("12", most):
+        assert float(bench(model)["nnlib", threads, task]["ratio_to_torch"]) <= limit
+
+
 def test_accuracies_are_what_the_long_runs_gave():
     found = {}
     for table in ("mlp", "cnn"):
