@@ -1031,3 +1031,10 @@ class Convolution(Layer):
         dz = pad_image(dz, self.rest, self.workspace, "dz")
         return self.functions[1](dz, self.x, self.W, need_dx=need_dx, out=self.dW,
                                  workspace=self.workspace)[1]
+
+    def replica(self):
+        """A twin for another thread (see `Layer.replica`), which must go forward first:
+        the columns of these images are in this layer's workspace."""
+        twin = super().replica()
+        twin.x = None
+        return twin

@@ -360,6 +360,8 @@ def test_a_replica_shares_parameters_and_nothing_else():
     for array, before in zip((z, dx, layer.dW), kept):
         assert_array_equal(array, before)
     assert twin.W is layer.W
+    with pytest.raises(RuntimeError, match="backward before forward"):      # the images' columns are not the twin's
+        layer.replica().backward(dz)
 
 
 def test_two_threads_find_the_gradient_of_one():
