@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from workspaces import expect_that_lending_changes_nothing, lending_and_apart
 
 import nnlib.network
 import reference.activations
@@ -896,19 +897,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_lending_changes_no_number(chain):
-    """A network that lends and one that does not, three times, with two sizes of batch; and nothing given is written over."""
-    lending, apart = (Network(*CHAINS[chain](), dtype=np.float64).build(6, seed=1) for _ in range(2))
-    for layer in apart.layers:
-        layer._lent = {}
-    rng = np.random.default_rng(0)
-    for batch in (4, 3, 4):
-        x, dy = rng.normal(size=(6, batch)), rng.normal(size=(3, batch))
-        given, kept = x.copy(), dy.copy()
-        assert_array_equal(lending.forward(x, training=True), apart.forward(x, training=True))
-        assert_array_equal(lending.backward(dy, need_dx=True), apart.backward(dy, need_dx=True))
-        assert_array_equal(lending.gradients, apart.gradients)
-        assert_array_equal(x, given)
-        assert_array_equal(dy, kept)
+    expect_that_lending_changes_nothing(CHAINS[chain], (6,))
 
 
 class Unit(Layer):
@@ -938,9 +927,7 @@ def test_an_output_handed_back_in_is_not_written_over():
     """What a network returned lies in a neighbour's drawer. As its next input, or as its upstream gradient, it is the caller's."""
     rng = np.random.default_rng(0)
     for layers in (lambda: [ReLU(), Dense(4)], lambda: [Dense(4), ReLU()]):
-        network, apart = (Network(*layers(), dtype=np.float64).build(4, seed=1) for _ in range(2))
-        for layer in apart.layers:
-            layer._lent = {}
+        network, apart = lending_and_apart(layers, (4,))
         x = rng.normal(size=(4, 3))
         y, other = network.forward(x), apart.forward(x).copy()
         network.backward(y)
