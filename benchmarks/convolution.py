@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.tables import blas, write_table
 from nnlib import convolution as module
-from nnlib.convolution import Convolution, convolution
+from nnlib.convolution import Convolution, convolution, convolution_db
+from nnlib.dense import dense_db
 
 FILE = Path(__file__).parents[1] / "book" / "results" / "convolution.csv"
 ROUNDS = 9
@@ -98,9 +99,9 @@ def layouts(channels=8, filters=16, size=14, batch=64):
 
 def bias_sums(filters=8, size=28, batch=64):
     """Rows for adding up a layer's upstream gradient."""
-    dz = np.random.default_rng(0).random((filters, size * size * batch), np.float32)
-    yield "bias", "sum", milliseconds(lambda: np.sum(dz, axis=1), 100)
-    yield "bias", "einsum", milliseconds(lambda: np.einsum("fp->f", dz), 100)
+    dz = np.random.default_rng(0).random((filters, size, size, batch), np.float32)
+    yield "bias", "sum", milliseconds(lambda: dense_db(dz.reshape(filters, -1)), 100)
+    yield "bias", "einsum", milliseconds(lambda: convolution_db(dz), 100)
 
 
 def band_sizes(channels, filters, size, batch=64):
